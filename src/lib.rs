@@ -1,3 +1,4 @@
 //! peak-braze sends the customer predictions that changed in Peak to Braze, and keeps a receipt of every run.
 pub mod clock;
+pub mod config;
 pub mod run;

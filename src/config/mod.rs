@@ -1,0 +1,56 @@
+//! Every setting: its name, unit, default and bound. Plain data; a room takes its own section, never the whole.
+//!
+//! [`load`](load::load) reads the file, resolves nothing and refuses what cannot work, naming file, line and key.
+//! Secrets stay references (`env:NAME`, `file:PATH`) until the room that needs one asks for it.
+
+mod destination;
+mod ledger;
+pub mod load;
+pub mod secret;
+mod server;
+mod source;
+mod sync;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use destination::{Destination, TrackPath};
+pub use ledger::Ledger;
+pub use secret::SecretRef;
+pub use server::{Scope, Server, Token};
+pub use source::{Credentials, PeakCredentials, Source, SourceKind};
+pub use sync::{
+    Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull, Sync,
+};
+
+/// The whole config file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP server.
+    #[serde(default)]
+    pub server: Server,
+    /// Our durable memory.
+    #[serde(default)]
+    pub ledger: Ledger,
+    /// API and page access.
+    #[serde(default)]
+    pub tokens: Vec<Token>,
+    /// Warehouses by name.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Source>,
+    /// Braze workspaces by name.
+    #[serde(default)]
+    pub destinations: BTreeMap<String, Destination>,
+    /// What is sent from where to where.
+    #[serde(default)]
+    pub syncs: Vec<Sync>,
+}
+
+impl Config {
+    /// The sync with this id.
+    pub fn sync(&self, id: &str) -> Option<&Sync> {
+        self.syncs.iter().find(|sync| sync.id == id)
+    }
+}
