@@ -2,4 +2,5 @@
 pub mod clock;
 pub mod config;
 pub mod customer;
+pub mod ledger;
 pub mod run;
