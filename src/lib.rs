@@ -1,6 +1,8 @@
 //! peak-braze sends the customer predictions that changed in Peak to Braze, and keeps a receipt of every run.
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod customer;
 pub mod ledger;
 pub mod run;
+pub mod sandbox;

@@ -1,0 +1,57 @@
+//! `peak-braze sample-warehouse`: writes or changes a SQLite file with believable predictions.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::clock::Clock;
+use crate::sandbox::warehouse::{self, Change};
+
+/// Write a sample SQLite warehouse, or change one as a model run would.
+///
+/// The table is `customer_predictions`; customers are c-0000001 and up, the same for the same seed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The SQLite file. Without --touch it must not exist yet
+    pub file: PathBuf,
+
+    /// Customers to write
+    #[arg(long, value_name = "N", default_value_t = 10_000, conflicts_with = "touch")]
+    pub customers: u32,
+
+    /// Seed of the made-up values
+    #[arg(long, value_name = "SEED", default_value_t = 1, conflicts_with = "touch")]
+    pub seed: u64,
+
+    /// Recompute the churn scores of so many percent of the customers of an existing file, such as 1 or 0.5
+    #[arg(long, value_name = "PCT")]
+    pub touch: Option<f64>,
+
+    /// With --touch: give every row a new updated_at, as a truncate and reload does, though only PCT percent change
+    #[arg(long, requires = "touch")]
+    pub reload: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The file is there when it must not be, or the other way round, or SQLite fails.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    // SQLite blocks, and a million rows take seconds.
+    let said =
+        tokio::task::spawn_blocking(move || work(&args)).await.context("the writing task ended early")??;
+    println!("{said}");
+    Ok(())
+}
+
+fn work(args: &Args) -> anyhow::Result<String> {
+    let file = args.file.display();
+    let Some(pct) = args.touch else {
+        warehouse::write(&args.file, args.customers, args.seed)?;
+        return Ok(format!("{file}: {} customers in customer_predictions", args.customers));
+    };
+    let change = if args.reload { Change::TimestampsOnly } else { Change::Values };
+    let changed = warehouse::touch(&args.file, pct, Clock::system().now(), change)?;
+    let rest = if args.reload { ", every row has a new updated_at" } else { "" };
+    Ok(format!("{file}: {changed} customers have new churn scores{rest}"))
+}
