@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::identity::Identity;
 use super::reply::Reply;
-use super::rules::Rule;
+use super::rule::Rule;
 use super::shared::Shared;
 
 /// Answers a control request.

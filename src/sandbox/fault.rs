@@ -10,7 +10,7 @@ use super::call::{ARRAYS, Call};
 use super::gate;
 use super::reply::{Content, Reply};
 use super::route::Route;
-use super::rules::{Announce, Answer, Rule};
+use super::rule::{Announce, Answer, Rule};
 use super::server::{Cut, take_in};
 use super::shared::Shared;
 use super::track::Tamper;

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::books::Stats;
 use super::identity::Identity;
 use super::log::RequestRecord;
-use super::rules::Rule;
+use super::rule::Rule;
 use super::server;
 use super::settings::Settings;
 use super::shared::Shared;

@@ -25,11 +25,14 @@ mod rate;
 mod refusal;
 mod reply;
 mod route;
+mod rule;
 mod rules;
 mod server;
 mod settings;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
 mod track;
 mod value;
 pub mod warehouse;
@@ -37,7 +40,7 @@ pub mod warehouse;
 pub use books::Stats;
 pub use handle::Sandbox;
 pub use log::RequestRecord;
-pub use rules::{Announce, Answer, Rule, When};
+pub use rule::{Announce, Answer, Rule, When};
 pub use settings::{Cap, DataType, ErrorStyle, Permission, Rate, Settings};
 
 /// The id of the `number`th sample customer, the same in the sample warehouse and among seeded profiles.

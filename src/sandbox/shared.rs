@@ -11,7 +11,8 @@ use super::books::Books;
 use super::hold::Holds;
 use super::queue::Queue;
 use super::rate::Limiter;
-use super::rules::{Rule, Rules};
+use super::rule::Rule;
+use super::rules::Rules;
 use super::settings::Settings;
 use super::store::{Store, Update};
 
