@@ -55,3 +55,36 @@ fn work(args: &Args) -> anyhow::Result<String> {
     let rest = if args.reload { ", every row has a new updated_at" } else { "" };
     Ok(format!("{file}: {changed} customers have new churn scores{rest}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        Command::command().debug_assert();
+        assert!(Command::try_parse_from(["sample-warehouse", "f.db", "--reload"]).is_err());
+        assert!(
+            Command::try_parse_from(["sample-warehouse", "f.db", "--touch", "1", "--customers", "9"])
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_is_written_then_touched() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("sample.db");
+        let with = |touch| Args { file: file.clone(), customers: 200, seed: 1, touch, reload: false };
+        assert!(run(with(Some(1.0))).await.is_err());
+        run(with(None)).await.expect("written");
+        assert!(work(&with(Some(1.0))).expect("touched").contains("2 customers have new churn scores"));
+        assert!(run(with(None)).await.is_err());
+    }
+}

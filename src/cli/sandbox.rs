@@ -239,6 +239,11 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_are_well_formed() {
+        <Command as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
     fn bad_flags_are_refused() {
         for flags in [["--apply-delay-ms", "9-1"], ["--size-status", "500"], ["--forced-type", "score"]] {
             assert!(Command::try_parse_from(["sandbox", flags[0], flags[1]]).is_err(), "{flags:?}");

@@ -157,6 +157,9 @@ fn dictated(shared: &Shared, answer: &Answer, route: Route, call: &Call) -> Resu
             let body = Content::Huge(*bytes, Duration::from_millis(*every_ms));
             Reply { status: 201, headers: Vec::new(), body }
         }
+        Answer::GzipBomb { bytes } => {
+            Reply { status: 201, headers: Vec::new(), body: Content::GzipBomb(*bytes) }
+        }
         Answer::EchoKey { status } => {
             let key = gate::key(call).unwrap_or_default();
             Reply::message(*status, &format!("Invalid API key: {key}")).with_header("x-received-key", key)

@@ -36,6 +36,8 @@ pub(super) enum Content {
     Slow(String, Duration),
     /// A valid body with an `errors` array about so many bytes long, its pieces so far apart. Made while it is read.
     Huge(u64, Duration),
+    /// Gzip that unpacks to about so many bytes of white space, and never comes to its end.
+    GzipBomb(u64),
 }
 
 impl Reply {
@@ -56,7 +58,7 @@ impl Reply {
         match &self.body {
             Content::Json(value) => value.to_string(),
             Content::Text(_, text) | Content::Cut(text) | Content::Slow(text, _) => text.clone(),
-            Content::Huge(..) => String::new(),
+            Content::Huge(..) | Content::GzipBomb(_) => String::new(),
         }
     }
 
@@ -75,7 +77,9 @@ impl Reply {
             Content::Text(content_type, _) => content_type,
             _ => "application/json",
         };
-        let reply = self.with_header("content-type", content_type).with_header("date", &http_date(epoch));
+        let packed = matches!(self.body, Content::GzipBomb(_));
+        let reply = if packed { self.with_header("content-encoding", "gzip") } else { self };
+        let reply = reply.with_header("content-type", content_type).with_header("date", &http_date(epoch));
         let mut response = Response::new(wire(reply.body));
         *response.status_mut() =
             StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -112,6 +116,7 @@ fn wire(body: Content) -> WireBody {
             pieces(stream::iter(starts.map(cut)), apart)
         }
         Content::Huge(bytes, apart) => pieces(stream::iter(huge(bytes)), apart),
+        Content::GzipBomb(bytes) => pieces(stream::iter(gzip_bomb(bytes)), Duration::ZERO),
     }
 }
 
@@ -139,6 +144,25 @@ fn huge(bytes: u64) -> impl Iterator<Item = io::Result<Bytes>> + Send {
     let start = Bytes::from_static(br#"{"message":"success","attributes_processed":0,"errors":["#);
     let end = Bytes::from_static(b"{}]}");
     std::iter::once(start).chain(std::iter::repeat_n(filler, count)).chain([end]).map(Ok)
+}
+
+/// RFC 1951: one block with fixed codes, a space, then "the last byte 258 times over" for ever: 13 bits each, so the
+/// bytes recur after 13.
+fn gzip_bomb(bytes: u64) -> impl Iterator<Item = io::Result<Bytes>> + Send {
+    const BLOCK_AND_SPACE: &[u8; 11] = b"11001010000";
+    const REPEAT_258: &[u8; 13] = b"1100010100000";
+    let bit = |at: usize| match BLOCK_AND_SPACE.get(at) {
+        Some(bit) => bit - b'0',
+        None => REPEAT_258[(at - BLOCK_AND_SPACE.len()) % REPEAT_258.len()] - b'0',
+    };
+    let byte = |at: usize| (0..8).map(|place| bit(at * 8 + place) << place).sum::<u8>();
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, byte(0), byte(1)];
+    let cycle: Vec<u8> = (2..2 + REPEAT_258.len()).map(byte).collect();
+    let cycles_per_piece = PIECE_BYTES / cycle.len();
+    let unpacked_per_piece = (cycles_per_piece * 8 * 258) as u64;
+    let count = usize::try_from(bytes.div_ceil(unpacked_per_piece)).unwrap_or(usize::MAX);
+    let filler = Bytes::from(cycle.repeat(cycles_per_piece));
+    std::iter::once(Bytes::copy_from_slice(&head)).chain(std::iter::repeat_n(filler, count)).map(Ok)
 }
 
 #[cfg(test)]

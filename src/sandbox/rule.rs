@@ -109,6 +109,11 @@ pub enum Answer {
         #[serde(default)]
         every_ms: u64,
     },
+    /// 201 with a small gzip body that unpacks to about so many bytes.
+    GzipBomb {
+        /// Bytes unpacked.
+        bytes: u64,
+    },
     /// The usual answer in ten pieces.
     SlowBody {
         /// Milliseconds between pieces.
@@ -203,6 +208,24 @@ impl Rule {
     /// Only requests with an object of this customer.
     pub fn external_id(mut self, id: &str) -> Self {
         self.when.external_id = Some(id.to_owned());
+        self
+    }
+
+    /// Only requests with an object that has this attribute.
+    pub fn attribute(mut self, name: &str) -> Self {
+        self.when.attribute = Some(name.to_owned());
+        self
+    }
+
+    /// Only requests with an object in which an attribute has this value.
+    pub fn value(mut self, value: impl Into<Value>) -> Self {
+        self.when.value = Some(value.into());
+        self
+    }
+
+    /// Only requests with at least so many attribute objects.
+    pub fn min_objects(mut self, least: usize) -> Self {
+        self.when.min_objects = Some(least);
         self
     }
 

@@ -134,9 +134,7 @@ mod tests {
     #[test]
     fn bodies_decide_too() {
         let mut rules = Rules::default();
-        let mut rule = Rule::new(Answer::Empty).external_id("c-2");
-        rule.when.value = Some(serde_json::json!(0.5));
-        rules.add(rule);
+        rules.add(Rule::new(Answer::Empty).external_id("c-2").attribute("s").value(0.5).min_objects(1));
         assert!(rules.fire(&call(r#"{"attributes":[{"external_id":"c-1","s":0.5}]}"#)).is_none());
         assert!(rules.fire(&call(r#"{"attributes":[{"external_id":"c-2","s":0.5}]}"#)).is_some());
     }

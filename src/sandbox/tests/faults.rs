@@ -88,6 +88,19 @@ async fn huge_bodies_are_made_while_they_are_read() {
 }
 
 #[tokio::test]
+async fn a_gzip_bomb_unpacks_to_far_more_than_it_weighs() {
+    let bench = Bench::with_rule(Rule::new(Answer::GzipBomb { bytes: 8 << 20 })).await;
+    let mut answer = bench.send("/users/track", json!({"attributes": objects(1)})).await.expect("a status");
+    let mut unpacked = 0;
+    while unpacked < 8 << 20 {
+        let chunk = answer.chunk().await.expect("no error").expect("more to come");
+        assert!(chunk.iter().all(|byte| *byte == b' '));
+        unpacked += chunk.len();
+    }
+    assert!(answer.text().await.is_err());
+}
+
+#[tokio::test]
 async fn slow_bodies_arrive_in_pieces() {
     let bench = Bench::with_rule(Rule::new(Answer::SlowBody { every_ms: 2 })).await;
     let before = tokio::time::Instant::now();
