@@ -9,9 +9,9 @@ use std::path::PathBuf;
 /// Names keys, never values: a value may be a secret pasted in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The config file.
+    /// The config file; empty where the config did not come from one.
     pub file: PathBuf,
-    /// Its line, from 1; absent where the config did not come from a file.
+    /// Its line, from 1; absent where the problem has no place in the file.
     pub line: Option<usize>,
     /// Path of the key, such as `syncs[0].attributes[2].name`; empty for the file as a whole.
     pub key: String,
@@ -21,14 +21,15 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, "{line}:")?;
+        if !self.file.as_os_str().is_empty() {
+            write!(f, "{}:", self.file.display())?;
+            self.line.map_or(Ok(()), |line| write!(f, "{line}:"))?;
+            f.write_str(" ")?;
         }
         if !self.key.is_empty() {
-            write!(f, " {}:", self.key)?;
+            write!(f, "{}: ", self.key)?;
         }
-        write!(f, " {}", self.message)
+        f.write_str(&self.message)
     }
 }
 

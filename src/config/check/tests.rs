@@ -327,7 +327,7 @@ fn a_secret_file_that_is_not_there_is_named() {
     let config = parse(FULL, Path::new("/nowhere/x.toml")).expect("the file itself is valid");
     let error = check_secrets(&config).expect_err("no secret is there").to_string();
     assert!(
-        error.contains("/nowhere/x.toml:18: tokens[0].token: secret file /nowhere/ops cannot be read"),
+        error.contains("/nowhere/x.toml:17: tokens[0].token: secret file /nowhere/ops cannot be read"),
         "{error}"
     );
 }
