@@ -92,4 +92,15 @@ mod tests {
         assert!(line("a.b").is_err());
         assert!(line("a b").is_err());
     }
+
+    #[test]
+    fn arguments_read_as_documented() {
+        use clap::Args as _;
+        let command = super::Args::augment_args(clap::Command::new("sign"));
+        command.clone().debug_assert();
+        let read = |words: &str| command.clone().try_get_matches_from(words.split(' '));
+        assert!(read("sign --secret-env A --id x --timestamp 7").is_ok());
+        assert!(read("sign --secret-env A --timestamp=-1").is_err());
+        assert!(read("sign").is_err());
+    }
 }

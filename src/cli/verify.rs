@@ -185,4 +185,21 @@ mod tests {
         let error = parse_headers("a: b\nhunter2\n").expect_err("no header").to_string();
         assert_eq!(error, "line 2 is not Name: value");
     }
+
+    #[test]
+    fn arguments_read_as_documented() {
+        use clap::{Args as _, FromArgMatches};
+        let command = super::Args::augment_args(clap::Command::new("verify"));
+        command.clone().debug_assert();
+        let words = "verify --secret-env NEW --secret-env OLD --headers h.txt --scheme github --at 7";
+        let matches = command.clone().try_get_matches_from(words.split(' ')).expect("good arguments");
+        let args = super::Args::from_arg_matches(&matches).expect("good arguments");
+        assert_eq!((args.secret_env.len(), args.scheme, args.at), (2, CallbackScheme::Github, Some(7)));
+        assert!(command.clone().try_get_matches_from(["verify", "--headers", "h.txt"]).is_err());
+        assert!(
+            command
+                .try_get_matches_from("verify --secret-env A --headers h --scheme md5".split(' '))
+                .is_err()
+        );
+    }
 }

@@ -37,6 +37,8 @@ enum Purpose {
     Token,
     Braze,
     Callback,
+    /// Shared with a notice, a callback secret would let its receiver forge callbacks.
+    Notice,
 }
 
 struct Check {
@@ -119,7 +121,9 @@ impl Check {
             let key = format!("notify[{index}].secret");
             if let Some(value) = self.resolve(&key, &notify.secret) {
                 match CallbackKey::read(CallbackScheme::Standard, value.expose_secret()) {
-                    Ok(CallbackKey::Shared(_)) => {}
+                    Ok(CallbackKey::Shared(bytes)) => {
+                        self.alone(&key, bytes.expose_secret(), Purpose::Notice)
+                    }
                     Ok(CallbackKey::Public(_)) => self.problems.add(key, "cannot sign: give a whsec_ secret"),
                     Err(error) => self.problems.add(key, error.to_string()),
                 }

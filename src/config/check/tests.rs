@@ -331,3 +331,24 @@ fn a_secret_file_that_is_not_there_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_notice_must_not_be_signed_with_a_callback_secret() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["braze", "callback"] {
+        let value = format!("raw:{name}-0123456789-0123456789");
+        std::fs::write(folder.path().join(name), value).expect("a written secret");
+    }
+    let text = "[sources.w]\nkind = \"sqlite\"\nurl = \"sqlite://w.db\"\n\
+        [destinations.b]\nendpoint = \"https://b.example\"\napi_key = \"file:braze\"\n\
+        [[syncs]]\nid = \"s\"\nsource = \"w\"\ndestination = \"b\"\ntable = \"t\"\nkey = \"k\"\nupdated_at = \"u\"\n\
+        attributes = [{ column = \"x\" }]\ncallback = { secrets = [\"file:callback\"] }\n\
+        [[notify]]\nurl = \"https://hooks.example\"\nsecret = \"file:callback\"\non = [\"failed\"]\n";
+    let mut config = parse(text, &folder.path().join("x.toml")).expect("the file itself is valid");
+    let says = "notify[0].secret: is the same secret as syncs[0].callback.secrets[0]; each needs its own";
+    let error = check_secrets(&config).expect_err("one secret, two purposes").to_string();
+    assert!(error.contains(says), "{error}");
+    // Not read from a file, the config has no lines to name.
+    config.origin = crate::config::Origin::default();
+    assert_eq!(check_secrets(&config).expect_err("the same").to_string(), says);
+}
