@@ -1,4 +1,5 @@
 //! peak-braze sends the customer predictions that changed in Peak to Braze, and keeps a receipt of every run.
+pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -57,7 +57,11 @@ pub struct Destination {
     #[serde(default = "retry_cap_secs")]
     pub retry_cap_secs: u64,
     /// How long a run puts up with unbroken 5xx or network failure, such as `24h`; seconds once read.
-    #[serde(default = "give_up_after", deserialize_with = "super::load::duration", rename = "give_up_after")]
+    #[serde(
+        default = "give_up_after",
+        deserialize_with = "super::duration::seconds",
+        rename = "give_up_after"
+    )]
     pub give_up_after_secs: u64,
 }
 

@@ -1,11 +1,20 @@
 //! Every setting: its name, unit, default and bound. Plain data; a room takes its own section, never the whole.
 //!
 //! [`load`](load::load) reads the file, resolves nothing and refuses what cannot work, naming file, line and key.
-//! Secrets stay references (`env:NAME`, `file:PATH`) until the room that needs one asks for it.
+//! Secrets stay references (`env:NAME`, `file:PATH`) until the room that needs one asks for it; [`check_secrets`]
+//! looks at all of them at once, for commands that will need them.
 
+mod bound;
+pub mod callback_key;
+mod check;
 mod destination;
+mod document;
+mod duration;
 mod ledger;
 pub mod load;
+mod notify;
+mod problem;
+mod schema;
 pub mod secret;
 mod server;
 mod source;
@@ -15,8 +24,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use callback_key::{CallbackKey, KeyError};
+pub use check::check_secrets;
 pub use destination::{Destination, TrackPath};
 pub use ledger::Ledger;
+pub use load::{load, resolve_url};
+pub use notify::{Notify, NotifyEvent};
+pub use problem::{ConfigError, Origin, Problem};
+pub use schema::schema;
 pub use secret::SecretRef;
 pub use server::{Scope, Server, Token};
 pub use source::{Credentials, PeakCredentials, Source, SourceKind};
@@ -25,7 +40,7 @@ pub use sync::{
 };
 
 /// The whole config file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The HTTP server.
@@ -46,6 +61,12 @@ pub struct Config {
     /// What is sent from where to where.
     #[serde(default)]
     pub syncs: Vec<Sync>,
+    /// Receivers of outgoing notices.
+    #[serde(default)]
+    pub notify: Vec<Notify>,
+    /// Where all this was read from; empty where it was not read from a file.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 impl Config {

@@ -38,12 +38,12 @@ pub struct Sync {
     /// How often a scheduled run compares every row; absent (`"off"`): never. Seconds once read.
     #[serde(
         default = "full_every",
-        deserialize_with = "super::load::duration_or_off",
+        deserialize_with = "super::duration::seconds_or_off",
         rename = "full_every"
     )]
     pub full_every_secs: Option<u64>,
     /// After how long a customer's values not sent are sent again; absent (`"off"`): never. Seconds once read.
-    #[serde(default, deserialize_with = "super::load::duration_or_off", rename = "resend_every")]
+    #[serde(default, deserialize_with = "super::duration::seconds_or_off", rename = "resend_every")]
     pub resend_every_secs: Option<u64>,
     /// Lets a mapping write Braze's standard attributes, such as `email`.
     #[serde(default)]
@@ -154,7 +154,7 @@ pub struct Cadence {
     #[serde(default = "utc")]
     pub timezone: String,
     /// How long the watermark may stand still before the sync is stale. Seconds once read.
-    #[serde(default, deserialize_with = "super::load::duration_or_off", rename = "stale_after")]
+    #[serde(default, deserialize_with = "super::duration::seconds_or_off", rename = "stale_after")]
     pub stale_after_secs: Option<u64>,
 }
 
