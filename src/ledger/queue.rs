@@ -4,6 +4,7 @@
 //! claimed. Unique indexes, not checks, keep one queued and one active run per sync.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{Ledger, LedgerError};
@@ -76,7 +77,7 @@ pub struct Lease {
 }
 
 /// How far a run has come, for good: everything up to `position` is counted and recorded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// What mapping, table and workspace the attempt worked with; another one starts over.
     pub fingerprint: String,
@@ -90,6 +91,9 @@ pub struct Checkpoint {
     pub tally: Tally,
     /// Data points so far.
     pub data_points: DataPoints,
+    /// Whether everything was read and recorded, so that only the outcome is missing.
+    #[serde(default)]
+    pub complete: bool,
 }
 
 /// How a run ends.

@@ -1,0 +1,134 @@
+//! The one place where things are built and joined: config in, a running service out; reload and drain.
+
+mod rooms;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Api, Server};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::ledger::Ledger;
+use crate::worker::{Syncs, Worker};
+
+use rooms::Configured;
+
+/// A running service.
+pub struct App {
+    ledger: Ledger,
+    configured: Arc<Configured>,
+    api: Option<Arc<Api>>,
+    served: Option<(SocketAddr, JoinHandle<()>)>,
+    worked: JoinHandle<()>,
+    draining: CancellationToken,
+    drain: Duration,
+    config_path: PathBuf,
+}
+
+/// How an app is built.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Whether callbacks, API and pages are served; without, only the worker runs.
+    pub serve: bool,
+    /// Listens here instead of where the config says.
+    pub listen: Option<SocketAddr>,
+}
+
+impl App {
+    /// Loads the config file and starts.
+    ///
+    /// # Errors
+    /// When the config, a secret, the ledger or the address cannot be used: one line that names it.
+    pub async fn start(config_path: &Path, options: Options) -> anyhow::Result<Self> {
+        let config = load(config_path)?;
+        let ledger = Ledger::open(&config.ledger, options.clock.clone()).await?;
+        let configured = Arc::new(Configured::new(&config, ledger.clone(), options.clock.clone()).await?);
+        let draining = CancellationToken::new();
+        let syncs: Arc<dyn Syncs> = configured.clone();
+        let lease = Duration::from_secs(config.ledger.lease_secs);
+        let worker = Worker::new(ledger.clone(), syncs, options.clock.clone(), lease, draining.clone());
+        let mut app = Self {
+            ledger,
+            configured,
+            api: None,
+            served: None,
+            worked: tokio::spawn(worker.work()),
+            draining,
+            drain: Duration::from_secs(config.server.drain_secs),
+            config_path: config_path.to_owned(),
+        };
+        if options.serve {
+            app.serve(&config, options).await?;
+        }
+        Ok(app)
+    }
+
+    async fn serve(&mut self, config: &Config, options: Options) -> anyhow::Result<()> {
+        let mut settings = config.server.clone();
+        settings.listen = options.listen.unwrap_or(settings.listen);
+        let api = Api::new(config, self.ledger.clone(), options.clock)?;
+        let server = Server::bind(&settings).await.with_context(|| format!("server.listen {}", settings.listen))?;
+        let addr = server.local_addr();
+        let router = crate::api::router(api.clone());
+        let served = tokio::spawn(server.serve(router, self.draining.clone()));
+        self.api = Some(api);
+        self.served = Some((addr, served));
+        tracing::info!(%addr, "listening");
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.served.as_ref().map(|(addr, _)| *addr)
+    }
+
+    /// The ledger it works with.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Reads the config file again and takes over syncs, destinations, secrets and tokens. Address, ledger and
+    /// listener stay as they were until a restart.
+    ///
+    /// # Errors
+    /// When the new file cannot be used: everything stays as it was.
+    pub async fn reload(&self) -> anyhow::Result<()> {
+        let config = load(&self.config_path)?;
+        self.configured.replace(&config).await?;
+        if let Some(api) = &self.api {
+            api.replace(&config)?;
+        }
+        tracing::info!("config reloaded");
+        Ok(())
+    }
+
+    /// Stops taking callbacks and runs, lets what is under way end, and closes the ledger, within `drain_secs`.
+    pub async fn drain(self) {
+        self.draining.cancel();
+        let all = async {
+            let _ = self.worked.await;
+            if let Some((_, served)) = self.served {
+                let _ = served.await;
+            }
+            self.ledger.close().await;
+        };
+        if tokio::time::timeout(self.drain, all).await.is_err() {
+            tracing::warn!("drained no further: drain_secs are over");
+        }
+    }
+}
+
+/// The config file, with its secrets proved to be there.
+pub fn load(path: &Path) -> anyhow::Result<Config> {
+    let config = config::load(path)?;
+    config::check_secrets(&config)?;
+    Ok(config)
+}

@@ -1,0 +1,96 @@
+//! What each sync works with, by the settings in force.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context;
+
+use crate::braze::Braze;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::ledger::Ledger;
+use crate::source::Source;
+use crate::sync::Rooms;
+use crate::worker::Syncs;
+
+/// The config as built: one Braze client per destination, shared by its syncs so that they share its budget.
+pub(super) struct Configured {
+    ledger: Ledger,
+    clock: Clock,
+    built: RwLock<Arc<Built>>,
+}
+
+struct Built {
+    sources: BTreeMap<String, config::Source>,
+    destinations: BTreeMap<String, (Arc<config::Destination>, Arc<Braze>)>,
+    syncs: BTreeMap<String, Arc<config::Sync>>,
+}
+
+impl Configured {
+    pub(super) async fn new(config: &Config, ledger: Ledger, clock: Clock) -> anyhow::Result<Self> {
+        let built = Built::new(config, &ledger, &clock).await?;
+        Ok(Self { ledger, clock, built: RwLock::new(Arc::new(built)) })
+    }
+
+    /// Takes over another config; runs under way go on with what they were claimed with.
+    pub(super) async fn replace(&self, config: &Config) -> anyhow::Result<()> {
+        let built = Arc::new(Built::new(config, &self.ledger, &self.clock).await?);
+        *self.built.write().unwrap_or_else(PoisonError::into_inner) = built;
+        Ok(())
+    }
+
+    fn built(&self) -> Arc<Built> {
+        self.built.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Built {
+    async fn new(config: &Config, ledger: &Ledger, clock: &Clock) -> anyhow::Result<Self> {
+        let mut destinations = BTreeMap::new();
+        for (name, settings) in &config.destinations {
+            let key = settings.api_key.resolve().with_context(|| format!("destinations.{name}.api_key"))?;
+            let braze = Braze::new(name, settings, key, clock.clone())
+                .with_context(|| format!("destinations.{name}"))?;
+            if let Some(until) = ledger.hold(name).await? {
+                braze.hold_until(until);
+            }
+            destinations.insert(name.clone(), (Arc::new(settings.clone()), Arc::new(braze)));
+        }
+        let built = Self {
+            sources: config.sources.clone(),
+            destinations,
+            syncs: config.syncs.iter().map(|sync| (sync.id.clone(), Arc::new(sync.clone()))).collect(),
+        };
+        for sync in built.syncs.values() {
+            built.source(sync, clock).with_context(|| format!("sync {}", sync.id))?;
+        }
+        Ok(built)
+    }
+
+    fn source(&self, sync: &config::Sync, clock: &Clock) -> anyhow::Result<Source> {
+        let settings = self.sources.get(&sync.source).context("its source is not configured")?;
+        Ok(Source::open(settings, sync, clock.clone())?)
+    }
+}
+
+impl Syncs for Configured {
+    fn ids(&self) -> Vec<String> {
+        self.built().syncs.keys().cloned().collect()
+    }
+
+    fn rooms(&self, sync: &str) -> Result<Rooms, String> {
+        let built = self.built();
+        let sync = built.syncs.get(sync).ok_or("the sync is no longer configured")?.clone();
+        let (destination, braze) =
+            built.destinations.get(&sync.destination).ok_or("its destination is no longer configured")?.clone();
+        let source = built.source(&sync, &self.clock).map_err(|error| format!("{error:#}"))?;
+        Ok(Rooms {
+            ledger: self.ledger.clone(),
+            source: Arc::new(source),
+            braze,
+            sync,
+            destination,
+            clock: self.clock.clone(),
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! Which values differ from what Braze was last known to accept.
+
+use super::portion::{Counted, Portion};
+use super::window::{Forced, Plan};
+use crate::braze::Template;
+use crate::config;
+use crate::customer::{Cell, Chunk, Code, Customer, Digests, Hasher, Stamp, UpdatedAt};
+use crate::ledger::{Flag, Remembered, Sent};
+
+/// Compares customers, in the order read, with what the ledger remembers of them.
+pub(super) struct Differ {
+    hasher: Hasher,
+    slots: Vec<usize>,
+    run: u32,
+    forced: Forced,
+    template: Template,
+    limits: Limits,
+    counted: Counted,
+    pending: Portion,
+    ready: Vec<Portion>,
+    values: Vec<Value>,
+}
+
+/// What one request may carry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Customers.
+    pub updates: usize,
+    /// Bytes of the body.
+    pub bytes: usize,
+}
+
+/// One value of the customer at hand that may have to go.
+#[derive(Clone, Copy)]
+struct Value {
+    attribute: u16,
+    cell: Cell,
+    digest: u64,
+}
+
+/// What the values of one customer came to.
+#[derive(Default)]
+struct Compared {
+    has_invalid: bool,
+    /// Whether an earlier attempt of this very run sent some of it.
+    was_sent_by_this_run: bool,
+}
+
+impl Differ {
+    pub(super) fn new(hasher: Hasher, run: u32, sync: &config::Sync, plan: &Plan, limits: Limits) -> Self {
+        let names: Vec<&str> = sync.attributes.iter().map(config::Attribute::name).collect();
+        let none = vec![0; names.len()];
+        Self {
+            hasher,
+            slots: plan.target.slots.clone(),
+            run,
+            forced: plan.forced.clone(),
+            template: Template::new(&sync.identifier, sync.update_existing_only, &names),
+            limits,
+            counted: Counted { saved: none.clone(), sent_before: none, ..Counted::default() },
+            pending: Portion::default(),
+            ready: Vec::new(),
+            values: Vec::with_capacity(names.len()),
+        }
+    }
+
+    /// Compares a chunk; returns the portions that are complete with it.
+    pub(super) fn compare(&mut self, chunk: &Chunk, remembered: &Remembered, limits: Limits) -> Vec<Portion> {
+        self.limits = limits;
+        for index in 0..chunk.len() {
+            self.customer(chunk, index, remembered.get(index));
+        }
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Counts of everything compared so far.
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The last portion: whatever is left, and the final counts.
+    pub(super) fn finish(mut self) -> Portion {
+        self.pending.counted = Some(self.counted);
+        self.pending
+    }
+
+    fn customer(&mut self, chunk: &Chunk, index: usize, sent: Option<Sent<'_>>) {
+        let customer = chunk.customers()[index];
+        self.count_read(&customer);
+        let key = chunk.key(index);
+        match customer.bad {
+            Some(code) => self.refuse(key, code, sent),
+            None => self.values_of(chunk, index, key, sent),
+        }
+        if let Some(position) = self.boundary(chunk, index) {
+            self.counted.position = Some(position);
+            self.hand_on(Some(self.counted.clone()));
+        } else if self.pending.is_full_of_notes() {
+            // Between two updates of a batch, or after a row without a position: recorded, but not counted yet.
+            self.hand_on_notes();
+        }
+    }
+
+    /// The customer's position, if the portion ends with it.
+    fn boundary(&self, chunk: &Chunk, index: usize) -> Option<crate::customer::Position> {
+        let is_full = self.pending.updates() >= self.limits.updates
+            || self.pending.batch.bytes() >= self.limits.bytes
+            || (self.pending.updates() == 0 && self.pending.is_full_of_notes());
+        if is_full { chunk.position(index) } else { None }
+    }
+
+    fn hand_on(&mut self, counted: Option<Counted>) {
+        let mut portion = std::mem::take(&mut self.pending);
+        portion.counted = counted;
+        self.ready.push(portion);
+    }
+
+    fn hand_on_notes(&mut self) {
+        if self.pending.updates() == 0 {
+            self.hand_on(None);
+        }
+    }
+
+    fn count_read(&mut self, customer: &Customer) {
+        let tally = &mut self.counted.tally;
+        tally.rows_read += u64::from(customer.rows);
+        tally.collapsed += u64::from(customer.rows - 1);
+        tally.customers += 1;
+        let micros = match customer.updated_at {
+            UpdatedAt::At(micros) => Some(micros),
+            UpdatedAt::Endless => Some(i64::MAX),
+            UpdatedAt::Never | UpdatedAt::Unreadable => None,
+        };
+        self.counted.newest_micros = self.counted.newest_micros.max(micros);
+    }
+
+    /// A customer of whom nothing can be sent.
+    fn refuse(&mut self, key: &str, code: Code, sent: Option<Sent<'_>>) {
+        self.counted.tally.invalid += 1;
+        let held = self.pending.hold(key.as_bytes());
+        self.pending.note_rejection(held.clone(), None, code);
+        if code != Code::BadKey {
+            let (digests, flag) = sent.map_or((&[][..], Flag::default()), |sent| (sent.digests.0, sent.flag));
+            let digests = self.pending.hold(digests);
+            self.pending.note_row(held, digests, Flag { rejected: true, ..flag });
+        }
+    }
+
+    fn values_of(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) {
+        let compared = self.compare_values(chunk, index, key, sent);
+        if self.values.is_empty() {
+            self.nothing_to_send(key, sent, &compared);
+        } else {
+            self.update(chunk, key, sent, &compared);
+        }
+    }
+
+    /// Leaves in `self.values` what has to go.
+    fn compare_values(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) -> Compared {
+        let in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
+        let everything = in_doubt || self.forced.covers(key);
+        let digests = sent.map_or(Digests(&[]), |sent| sent.digests);
+        let hasher = self.hasher.customer(key.as_bytes());
+        let mut compared = Compared::default();
+        self.values.clear();
+        for (attribute, &cell) in (0_u16..).zip(chunk.cells(index)) {
+            let at = usize::from(attribute);
+            let json = match (cell, chunk.json(cell)) {
+                (_, Some(json)) => json,
+                (Cell::Invalid(code), _) => {
+                    compared.has_invalid = true;
+                    self.invalid_value(key, attribute, code);
+                    continue;
+                }
+                _ => continue,
+            };
+            let digest = hasher.digest(self.slots[at], json);
+            match digests.get(self.slots[at]) {
+                Some(known) if known.digest == digest && known.run == self.run && !in_doubt => {
+                    compared.was_sent_by_this_run = true;
+                }
+                Some(known) if known.digest == digest && !everything => self.counted.saved[at] += 1,
+                // NULL where nothing was ever sent: Braze has nothing to forget.
+                None if cell == Cell::Null && !everything => {}
+                _ => self.values.push(Value { attribute, cell, digest }),
+            }
+        }
+        if compared.was_sent_by_this_run {
+            self.count_sent_before(chunk, index, digests);
+        }
+        compared
+    }
+
+    fn invalid_value(&mut self, key: &str, attribute: u16, code: Code) {
+        self.counted.tally.invalid_values += 1;
+        let held = self.pending.hold(key.as_bytes());
+        self.pending.note_rejection(held, Some(attribute), code);
+    }
+
+    fn count_sent_before(&mut self, chunk: &Chunk, index: usize, digests: Digests<'_>) {
+        for (attribute, cell) in chunk.cells(index).iter().enumerate() {
+            let is_value = chunk.json(*cell).is_some();
+            let still_goes = self.values.iter().any(|value| usize::from(value.attribute) == attribute);
+            let known = digests.get(self.slots[attribute]);
+            if is_value && !still_goes && known.is_some_and(|known| known.run == self.run) {
+                self.counted.sent_before[attribute] += 1;
+            }
+        }
+    }
+
+    fn nothing_to_send(&mut self, key: &str, sent: Option<Sent<'_>>, compared: &Compared) {
+        let tally = &mut self.counted.tally;
+        if compared.was_sent_by_this_run {
+            tally.changed += 1;
+            tally.accepted += 1;
+        } else if compared.has_invalid {
+            tally.invalid += 1;
+        } else {
+            tally.unchanged += 1;
+        }
+        let flag = sent.map_or(Flag::default(), |sent| sent.flag);
+        let flag_now = Flag { in_doubt: false, rejected: compared.has_invalid };
+        if flag != flag_now {
+            let held = self.pending.hold(key.as_bytes());
+            let digests = self.pending.hold(sent.map_or(&[], |sent| sent.digests.0));
+            self.pending.note_row(held.clone(), digests, flag_now);
+        }
+        self.clear_if_flagged(key, flag);
+    }
+
+    fn update(&mut self, chunk: &Chunk, key: &str, sent: Option<Sent<'_>>, compared: &Compared) {
+        self.counted.tally.changed += 1;
+        self.clear_if_flagged(key, sent.map_or(Flag::default(), |sent| sent.flag));
+        let portion = &mut self.pending;
+        let held = portion.hold(key.as_bytes());
+        let (before, after) = portion.hold_packed(sent.map_or(&[], |sent| sent.digests.0));
+        portion.batch.begin(&self.template, key);
+        for value in &self.values {
+            let at = usize::from(value.attribute);
+            portion.batch.set(&self.template, at, chunk.json(value.cell).expect("only values are compared"));
+            let stamp = Stamp { digest: value.digest, run: self.run };
+            Digests::put(portion.bytes_mut(), after, self.slots[at], stamp);
+        }
+        portion.batch.end();
+        let attributes = self.values.iter().map(|value| value.attribute);
+        portion.add_change(held, before, after, attributes, compared.has_invalid);
+    }
+
+    fn clear_if_flagged(&mut self, key: &str, flag: Flag) {
+        if flag != Flag::default() {
+            let held = self.pending.hold(key.as_bytes());
+            self.pending.note_cleared(held);
+        }
+    }
+}

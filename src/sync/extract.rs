@@ -1,0 +1,218 @@
+//! Reads the source, compares, and hands portions on; reads on where it was cut off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::diff::{Differ, Limits};
+use super::portion::Portion;
+use super::receipt::Receipt;
+use super::window::Plan;
+use super::{Claim, Rooms, Stopped, wait_until};
+use crate::customer::Position;
+use crate::ledger::Lease;
+use crate::run::Phase;
+use crate::source::{Reading, Rows, Selection, SourceError};
+
+/// Portions that may wait to be sent: a group's worth, so that reading runs ahead of sending by no more than that.
+const PORTIONS_AHEAD: usize = 100;
+/// How long a source may stay out of reach before the run fails: long enough for a fail-over or a restart, short
+/// enough that the next scheduled run is not kept waiting.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(3600);
+/// First and longest wait between tries of a source.
+const SOURCE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// The reading and comparing half of a run, on a task of its own.
+pub(super) struct Extract {
+    task: AbortOnDropHandle<Result<(), Stopped>>,
+}
+
+/// How many customers were read, and how many the source expects; read by the progress display.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    customers: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Seen {
+    pub(super) fn customers(&self) -> u64 {
+        self.customers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn total(&self) -> Option<u64> {
+        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
+    }
+}
+
+/// Portions as they come, and how far reading has come.
+pub(super) struct Portions {
+    pub queue: mpsc::Receiver<Portion>,
+    pub seen: Arc<Seen>,
+}
+
+impl Extract {
+    /// Opens the source and starts to read where an earlier attempt left off.
+    pub(super) async fn start(
+        rooms: &Rooms,
+        lease: &Lease,
+        claim: &Claim,
+        plan: &Plan,
+        receipt: &mut Receipt,
+    ) -> Result<(Self, Portions), Stopped> {
+        let mut reader = Reader {
+            rooms: rooms.clone(),
+            lease: lease.clone(),
+            claim: claim.clone(),
+            rows: plan.rows.clone(),
+            last: receipt.checkpoint().position.clone(),
+            target: plan.target.number,
+            patience: Patience::new(),
+        };
+        let reading = reader.open().await?;
+        receipt.set_ceiling(reading.ceiling());
+        let window = plan.window(Some(receipt.checkpoint().ceiling));
+        rooms.ledger.show_progress(lease, lease.run.progress, Some(window), plan.promoted).await?;
+
+        let seen = Arc::new(Seen::default());
+        let already = receipt.checkpoint().tally.customers;
+        seen.customers.store(already, Ordering::Relaxed);
+        seen.total.store(reading.total().map_or(0, |total| total + already), Ordering::Relaxed);
+        let hasher = rooms.ledger.hasher().clone();
+        let differ = Differ::new(hasher, lease.number, &rooms.sync, plan, limits(rooms));
+        let (sender, queue) = mpsc::channel(PORTIONS_AHEAD);
+        let task = tokio::spawn(reader.read_all(reading, differ, sender, seen.clone()));
+        Ok((Self { task: AbortOnDropHandle::new(task) }, Portions { queue, seen }))
+    }
+
+    /// How reading ended, once every portion has been taken.
+    pub(super) async fn outcome(self) -> Result<(), Stopped> {
+        match self.task.await {
+            Ok(outcome) => outcome,
+            Err(joined) if joined.is_panic() => std::panic::resume_unwind(joined.into_panic()),
+            Err(_) => Err(Stopped::Draining),
+        }
+    }
+}
+
+fn limits(rooms: &Rooms) -> Limits {
+    Limits { updates: rooms.braze.batch_size(), bytes: rooms.braze.max_body_bytes() }
+}
+
+struct Reader {
+    rooms: Rooms,
+    lease: Lease,
+    claim: Claim,
+    rows: Rows,
+    last: Option<Position>,
+    target: i64,
+    patience: Patience,
+}
+
+impl Reader {
+    async fn read_all(
+        mut self,
+        mut reading: Reading,
+        mut differ: Differ,
+        portions: mpsc::Sender<Portion>,
+        seen: Arc<Seen>,
+    ) -> Result<(), Stopped> {
+        loop {
+            let chunk = match self.claim.unless_stopped(reading.next()).await? {
+                Ok(Some(chunk)) => Arc::new(chunk),
+                Ok(None) => break,
+                Err(error) => {
+                    self.wait_out(error).await?;
+                    reading = self.open().await?;
+                    continue;
+                }
+            };
+            self.patience.restore();
+            let remembered = self.rooms.ledger.remembered(self.target, chunk.clone()).await?;
+            let limits = limits(&self.rooms);
+            let (ready, last);
+            (differ, ready, last) = tokio::task::spawn_blocking(move || {
+                let ready = differ.compare(&chunk, &remembered, limits);
+                let last = (0..chunk.len()).rev().find_map(|index| chunk.position(index));
+                (differ, ready, last)
+            })
+            .await
+            .map_err(resume_panic)?;
+            self.last = last.or(self.last);
+            let read_now = differ.counted().tally.customers;
+            seen.customers.store(self.read_before() + read_now, Ordering::Relaxed);
+            for portion in ready {
+                if portions.send(portion).await.is_err() {
+                    // Sending stopped; it has the reason.
+                    return Ok(());
+                }
+            }
+        }
+        let _ = portions.send(differ.finish()).await;
+        Ok(())
+    }
+
+    fn read_before(&self) -> u64 {
+        self.lease.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.tally.customers)
+    }
+
+    /// Opens the source, waiting out what may heal.
+    async fn open(&mut self) -> Result<Reading, Stopped> {
+        loop {
+            let selection = Selection { rows: self.rows.clone(), after: self.last.clone() };
+            match self.claim.unless_stopped(self.rooms.source.read(selection)).await? {
+                Ok(reading) => return Ok(reading),
+                Err(error) => self.wait_out(error).await?,
+            }
+        }
+    }
+
+    /// Waits before the next try, or fails the run when there is no sense in one.
+    async fn wait_out(&mut self, error: SourceError) -> Result<(), Stopped> {
+        let wait = match error.is_retryable() {
+            true => self.patience.next_wait(),
+            false => None,
+        };
+        let Some(wait) = wait else {
+            return Err(Stopped::failed(error.code(), error.to_string(), error.is_retryable()));
+        };
+        tracing::warn!(run.id = %self.lease.run.id, code = error.code(), wait_secs = wait.as_secs(), "source out of reach");
+        let until = self.rooms.clock.now() + wait;
+        wait_until(&self.rooms, &self.lease, &self.claim, Phase::Extracting, until).await
+    }
+}
+
+fn resume_panic(joined: tokio::task::JoinError) -> Stopped {
+    match joined.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Stopped::Draining,
+    }
+}
+
+/// How long a source is put up with.
+struct Patience {
+    failing_since: Option<Instant>,
+    wait: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { failing_since: None, wait: SOURCE_RETRY.0 }
+    }
+
+    /// The next wait, twice the last; none once patience is spent.
+    fn next_wait(&mut self) -> Option<Duration> {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        let wait = self.wait;
+        self.wait = (wait * 2).min(SOURCE_RETRY.1);
+        (since.elapsed() < SOURCE_PATIENCE).then_some(wait)
+    }
+
+    /// The source answered.
+    fn restore(&mut self) {
+        *self = Self::new();
+    }
+}

@@ -1,0 +1,433 @@
+//! Groups of portions: in flight before they are sent, recorded in order once answered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::extract::{Portions, Seen};
+use super::portion::Portion;
+use super::push::{Effort, Fate, push};
+use super::receipt::Receipt;
+use super::window::Plan;
+use super::{Claim, Rooms, Stopped, wait_until};
+use crate::braze::{Pushed, Pusher, Stop, Verdict};
+use crate::config;
+use crate::customer::Code;
+use crate::ledger::{Flag, Group, LedgerError, Lease, NewRejection};
+use crate::run::{Phase, Progress};
+
+/// Portions recorded together: a commit per batch would cost more than the batch.
+const GROUP_PORTIONS: usize = 100;
+/// How long a portion waits for others before its group is sent.
+const GROUP_WAIT: Duration = Duration::from_millis(250);
+/// Groups sent at a time: while one waits for its last answers, the next keep the connections busy.
+const GROUPS_IN_FLIGHT: usize = 3;
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
+/// First wait before the ledger is tried again; it doubles to the longest.
+const LEDGER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Sends every portion and records what became of it.
+pub(super) async fn push_all(
+    rooms: &Rooms,
+    lease: &Lease,
+    claim: &Claim,
+    plan: &Plan,
+    portions: Portions,
+    receipt: &mut Receipt,
+) -> Result<(), Stopped> {
+    let mut groups = Groups::new(rooms, lease, claim, plan, portions.seen, receipt);
+    match groups.all(portions.queue).await {
+        Ok(()) => Ok(()),
+        Err(stopped) => groups.wind_down(stopped).await,
+    }
+}
+
+struct Groups<'r> {
+    rooms: &'r Rooms,
+    lease: &'r Lease,
+    claim: &'r Claim,
+    plan: &'r Plan,
+    receipt: &'r mut Receipt,
+    names: Vec<String>,
+    seen: Arc<Seen>,
+    pusher: Arc<Pusher>,
+    halt: CancellationToken,
+    gathered: Vec<Portion>,
+    flying: VecDeque<AbortOnDropHandle<Answered>>,
+    /// Changed customers handed on and not yet recorded.
+    under_way: u64,
+    is_settled: bool,
+    /// Whether a group was written down without its counts: none after it may be counted either.
+    is_broken: bool,
+    speed: Speed,
+}
+
+/// A group whose portions all have their fate.
+struct Answered {
+    in_flight: Option<u64>,
+    portions: Vec<(Portion, Fate)>,
+}
+
+impl<'r> Groups<'r> {
+    fn new(
+        rooms: &'r Rooms,
+        lease: &'r Lease,
+        claim: &'r Claim,
+        plan: &'r Plan,
+        seen: Arc<Seen>,
+        receipt: &'r mut Receipt,
+    ) -> Self {
+        let halt = CancellationToken::new();
+        let request_timeout = Duration::from_secs(rooms.destination.request_timeout_secs);
+        let (fence_claim, fence_halt) = (claim.clone(), halt.clone());
+        let fence = move || !fence_halt.is_cancelled() && fence_claim.lets_start(request_timeout);
+        Self {
+            rooms,
+            lease,
+            claim,
+            plan,
+            names: rooms.sync.attributes.iter().map(config::Attribute::name).map(str::to_owned).collect(),
+            speed: Speed::start(receipt.checkpoint().tally.customers),
+            receipt,
+            seen,
+            pusher: Arc::new(rooms.braze.pusher(Arc::new(fence))),
+            halt,
+            gathered: Vec::new(),
+            flying: VecDeque::new(),
+            under_way: 0,
+            is_settled: false,
+            is_broken: false,
+        }
+    }
+
+    async fn all(&mut self, mut queue: mpsc::Receiver<Portion>) -> Result<(), Stopped> {
+        let mut hold = self.rooms.braze.hold();
+        let mut show = tokio::time::interval(SHOW_EVERY);
+        show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut is_open = true;
+        while is_open || !self.flying.is_empty() {
+            let has_room = is_open && self.flying.len() < GROUPS_IN_FLIGHT;
+            tokio::select! {
+                biased;
+                stopped = self.claim.stopping() => return Err(stopped),
+                answered = first_answered(&mut self.flying) => self.record(answered?).await?,
+                group = gather(&mut self.gathered, &mut queue), if has_room => match group {
+                    Some(group) => self.send(group).await?,
+                    None => is_open = false,
+                },
+                changed = hold.changed() => if changed.is_ok() {
+                    let until = hold.borrow_and_update().as_ref().map(|hold| hold.until);
+                    self.show_hold(until).await?;
+                },
+                _ = show.tick() => self.show_progress().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the group's customers as in flight, then sends its portions on a task of their own.
+    async fn send(&mut self, portions: Vec<Portion>) -> Result<(), Stopped> {
+        let updates: usize = portions.iter().map(Portion::updates).sum();
+        let mut in_flight = None;
+        if updates > 0 {
+            self.settle().await?;
+            let keys: Vec<&str> = portions.iter().flat_map(Portion::keys).collect();
+            let (ledger, target) = (&self.rooms.ledger, self.plan.target.number);
+            let mark = persist(self.claim, || ledger.mark_in_flight(self.lease, target, &keys)).await?;
+            in_flight = Some(mark);
+        }
+        self.under_way += updates as u64;
+        let (pusher, claim, halt) = (self.pusher.clone(), self.claim.clone(), self.halt.clone());
+        let task = tokio::spawn(async move {
+            let fates = portions.iter().map(|portion| push(pusher.clone(), portion, claim.clone(), halt.clone()));
+            let fates = join_all(fates).await;
+            Answered { in_flight, portions: portions.into_iter().zip(fates).collect() }
+        });
+        self.flying.push_back(AbortOnDropHandle::new(task));
+        Ok(())
+    }
+
+    /// Waits, once, until the sends of the run before are settled in Braze.
+    async fn settle(&mut self) -> Result<(), Stopped> {
+        if !std::mem::replace(&mut self.is_settled, true)
+            && let Some(until) = self.plan.settled_at
+        {
+            wait_until(self.rooms, self.lease, self.claim, Phase::Settling, until).await?;
+        }
+        Ok(())
+    }
+
+    /// Records a group whose portions are all answered; one that is not ends the run.
+    async fn record(&mut self, answered: Answered) -> Result<(), Stopped> {
+        let ended = answered.portions.iter().find_map(|(_, fate)| match fate {
+            Fate::Answered(_) | Fate::Unsent | Fate::InDoubt(_) => None,
+            Fate::Ended(stop, _) => Some(self.failure(stop)),
+        });
+        match ended {
+            None if answered.is_whole() => self.write_down(answered, true).await,
+            ended => {
+                self.halt.cancel();
+                let stopped = ended.unwrap_or(Stopped::Draining);
+                self.write_down(answered, stopped.is_final()).await?;
+                Err(stopped)
+            }
+        }
+    }
+
+    fn failure(&self, stop: &Stop) -> Stopped {
+        let destination = &self.rooms.sync.destination;
+        match stop {
+            Stop::Fatal(fatal) => Stopped::Failed {
+                error: crate::run::RunError {
+                    code: fatal.code().to_owned(),
+                    message: format!("destination {destination}: {fatal}"),
+                    retryable: false,
+                },
+                blocks: fatal.blocks(),
+            },
+            Stop::GaveUp => Stopped::failed(
+                "gave_up",
+                format!("destination {destination}: nothing but failures for longer than give_up_after"),
+                true,
+            ),
+            Stop::Fenced => Stopped::Draining,
+        }
+    }
+
+    /// Writes down what is known of a group. Its counts are taken over where `counts`: where it is answered in
+    /// full, or nothing will be read again. Else another attempt finds what was accepted by the run's number.
+    async fn write_down(&mut self, answered: Answered, counts: bool) -> Result<(), Stopped> {
+        self.is_broken |= !counts;
+        let Answered { in_flight, mut portions } = answered;
+        self.under_way -= portions.iter().map(|(portion, _)| portion.updates() as u64).sum::<u64>();
+        if counts {
+            for (portion, fate) in &mut portions {
+                account(self.receipt, portion, fate);
+            }
+        } else {
+            portions.iter().for_each(|(_, fate)| add_effort(self.receipt, fate));
+        }
+        self.receipt.sum_up(&self.names);
+        let progress = self.progress();
+        let records = Records::of(&portions, &self.names);
+        let (ledger, target) = (&self.rooms.ledger, self.plan.target.number);
+        persist(self.claim, || {
+            let group = Group {
+                in_flight,
+                sent: records.sent.clone(),
+                rejections: records.rejections.clone(),
+                cleared: records.cleared.clone(),
+                checkpoint: self.receipt.checkpoint(),
+                progress,
+                sent_at: in_flight.map(|_| self.rooms.clock.now()),
+            };
+            ledger.record_group(self.lease, target, group)
+        })
+        .await
+    }
+
+    /// Waits for what is under way, records it, and returns why the run stopped.
+    async fn wind_down(&mut self, stopped: Stopped) -> Result<(), Stopped> {
+        self.halt.cancel();
+        if matches!(stopped, Stopped::LeaseLost) {
+            return Err(stopped);
+        }
+        while !self.flying.is_empty() {
+            let answered = first_answered(&mut self.flying).await?;
+            let counts = stopped.is_final() || (answered.is_whole() && !self.is_broken);
+            self.write_down(answered, counts).await?;
+        }
+        Err(stopped)
+    }
+
+    async fn show_hold(&self, until: Option<chrono::DateTime<chrono::Utc>>) -> Result<(), Stopped> {
+        if let Some(until) = until {
+            self.rooms.ledger.save_hold(&self.rooms.sync.destination, until).await?;
+        }
+        Ok(self.rooms.ledger.show_waiting(self.lease, Phase::Pushing, until).await?)
+    }
+
+    async fn show_progress(&mut self) -> Result<(), Stopped> {
+        let progress = self.progress();
+        if self.rooms.braze.hold().borrow().is_some() {
+            return Ok(());
+        }
+        match self.rooms.ledger.show_progress(self.lease, progress, None, None).await {
+            // Progress is for people: the next tick shows it, or the next record fails for good.
+            Err(error) if error.is_retryable() => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn progress(&mut self) -> Progress {
+        let done = self.seen.customers().saturating_sub(self.under_way);
+        let per_sec = self.speed.at(done);
+        let total = self.seen.total();
+        let left = total.map(|total| total.saturating_sub(done));
+        let phase = if self.under_way > 0 { Phase::Pushing } else { Phase::Extracting };
+        Progress { phase, done, total, per_sec, eta_secs: left.and_then(|left| eta(left, per_sec)) }
+    }
+}
+
+impl Answered {
+    fn is_whole(&self) -> bool {
+        self.portions.iter().all(|(_, fate)| matches!(fate, Fate::Answered(_)))
+    }
+}
+
+/// The first group's answers, once all of its portions have their fate. Never resolves where none is under way.
+async fn first_answered(flying: &mut VecDeque<AbortOnDropHandle<Answered>>) -> Result<Answered, Stopped> {
+    let Some(first) = flying.front_mut() else { return std::future::pending().await };
+    let joined = first.await;
+    flying.pop_front();
+    joined.map_err(|joined| match joined.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Stopped::Draining,
+    })
+}
+
+/// The next group: as many portions as came within [`GROUP_WAIT`]. Safe to be dropped: what came stays gathered.
+async fn gather(gathered: &mut Vec<Portion>, queue: &mut mpsc::Receiver<Portion>) -> Option<Vec<Portion>> {
+    if gathered.is_empty() {
+        gathered.push(queue.recv().await?);
+    }
+    let deadline = Instant::now() + GROUP_WAIT;
+    while gathered.len() < GROUP_PORTIONS {
+        match tokio::time::timeout_at(deadline, queue.recv()).await {
+            Ok(Some(portion)) => gathered.push(portion),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Some(std::mem::take(gathered))
+}
+
+/// Tries a write of the ledger again while it is out of reach, for as long as the lease lasts.
+async fn persist<T, F>(claim: &Claim, mut write: impl FnMut() -> F) -> Result<T, Stopped>
+where
+    F: Future<Output = Result<T, LedgerError>>,
+{
+    let mut wait = LEDGER_RETRY.0;
+    loop {
+        match write().await {
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "ledger out of reach");
+                tokio::select! {
+                    () = claim.lost.cancelled() => return Err(Stopped::LeaseLost),
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LEDGER_RETRY.1),
+                }
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn account(receipt: &mut Receipt, portion: &mut Portion, fate: &Fate) {
+    add_effort(receipt, fate);
+    if let Some(counted) = portion.counted.take() {
+        receipt.count(counted);
+    }
+    if let Fate::Answered(pushed) = fate {
+        for (change, verdict) in portion.changes.iter().zip(&pushed.verdicts) {
+            match verdict {
+                Verdict::Accepted => receipt.add_accepted(portion.attributes(change)),
+                Verdict::Rejected(_) => receipt.add_rejected(),
+                Verdict::Unknown => receipt.add_unknown(),
+            }
+        }
+    }
+}
+
+fn add_effort(receipt: &mut Receipt, fate: &Fate) {
+    let Effort { requests, retries, bytes_sent } = match fate {
+        Fate::Answered(Pushed { requests, retries, bytes_sent, .. }) => {
+            Effort { requests: *requests, retries: *retries, bytes_sent: *bytes_sent }
+        }
+        Fate::InDoubt(effort) | Fate::Ended(_, effort) => *effort,
+        Fate::Unsent => Effort::default(),
+    };
+    receipt.add_effort(requests, retries, bytes_sent);
+}
+
+/// A group in the ledger's terms.
+struct Records<'p> {
+    sent: Vec<crate::ledger::SentRow<'p>>,
+    rejections: Vec<NewRejection<'p>>,
+    cleared: Vec<&'p str>,
+}
+
+impl<'p> Records<'p> {
+    fn of(portions: &'p [(Portion, Fate)], names: &'p [String]) -> Self {
+        let mut records = Self { sent: Vec::new(), rejections: Vec::new(), cleared: Vec::new() };
+        for (portion, fate) in portions {
+            match fate {
+                Fate::Unsent => continue,
+                Fate::Answered(pushed) => records.add_verdicts(portion, &pushed.verdicts),
+                Fate::InDoubt(_) | Fate::Ended(..) => records.add_doubts(portion),
+            }
+            records.sent.extend(portion.noted_rows());
+            records.rejections.extend(portion.noted_rejections(names));
+            records.cleared.extend(portion.noted_cleared());
+        }
+        records
+    }
+
+    fn add_verdicts(&mut self, portion: &'p Portion, verdicts: &[Verdict]) {
+        for (change, verdict) in portion.changes.iter().zip(verdicts) {
+            let is_accepted = *verdict == Verdict::Accepted;
+            let flag = Flag {
+                in_doubt: *verdict == Verdict::Unknown,
+                rejected: change.has_invalid || !is_accepted,
+            };
+            self.sent.push(portion.row(change, is_accepted, flag));
+            let code = match verdict {
+                Verdict::Accepted => continue,
+                Verdict::Rejected(code) => *code,
+                Verdict::Unknown => Code::Unknown,
+            };
+            let customer_id = portion.key(change);
+            self.rejections.push(NewRejection { customer_id, attribute: None, code });
+        }
+    }
+
+    fn add_doubts(&mut self, portion: &'p Portion) {
+        let flag = Flag { in_doubt: true, rejected: false };
+        self.sent.extend(portion.changes.iter().map(|change| portion.row(change, false, flag)));
+    }
+}
+
+/// Customers per second of late: an exponential mean over about five seconds.
+struct Speed {
+    done: u64,
+    at: Instant,
+    per_sec: f64,
+}
+
+impl Speed {
+    fn start(done: u64) -> Self {
+        Self { done, at: Instant::now(), per_sec: 0.0 }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a speed for people")]
+    fn at(&mut self, done: u64) -> f64 {
+        let secs = self.at.elapsed().as_secs_f64();
+        if secs >= 0.1 {
+            let now = done.saturating_sub(self.done) as f64 / secs;
+            let weight = if self.per_sec == 0.0 { 1.0 } else { (secs / 5.0).min(1.0) };
+            self.per_sec += (now - self.per_sec) * weight;
+            (self.done, self.at) = (done, Instant::now());
+        }
+        self.per_sec
+    }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+fn eta(left: u64, per_sec: f64) -> Option<u64> {
+    (per_sec > 0.0).then(|| (left as f64 / per_sec).ceil() as u64)
+}

@@ -1,0 +1,141 @@
+//! One run, top to bottom: window, extract, diff, batch, push, record, outcome.
+//!
+//! ```text
+//! source -> chunks -> Differ -> portions -> groups -> Braze -> verdicts -> ledger
+//!                       ^ what the ledger remembers        in flight before, recorded after, in order
+//! ```
+//!
+//! A customer is in one portion once, so never in two requests at a time. Groups are recorded in the order they
+//! were read; with each goes the position up to which everything is settled, so another attempt reads on from there.
+
+mod diff;
+mod extract;
+mod group;
+mod portion;
+mod push;
+mod receipt;
+mod stop;
+mod window;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::braze::Braze;
+use crate::clock::Clock;
+use crate::config;
+use crate::ledger::{Finish, Ledger, LedgerError, Lease};
+use crate::run::{Mode, Phase, RunError, RunState};
+use crate::source::Source;
+
+use extract::Extract;
+use receipt::Receipt;
+pub use stop::{Claim, Stopped};
+use window::Plan;
+
+/// What a run works with.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Our durable memory.
+    pub ledger: Ledger,
+    /// The warehouse.
+    pub source: Arc<Source>,
+    /// The Braze workspace.
+    pub braze: Arc<Braze>,
+    /// The sync's settings, as in force when the run was claimed.
+    pub sync: Arc<config::Sync>,
+    /// The destination's settings.
+    pub destination: Arc<config::Destination>,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// Runs what `lease` claims, and returns how it ended; the caller records that.
+///
+/// # Errors
+/// [`Stopped`] when the run did not end: it was told to stop, lost its lease, or the ledger failed. What was
+/// answered by then is recorded, and another attempt goes on from there.
+pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, Stopped> {
+    let plan = Plan::make(rooms, lease).await?;
+    let mut receipt = Receipt::open(lease, &plan);
+    if !receipt.is_complete() {
+        let (extract, portions) = Extract::start(rooms, lease, claim, &plan, &receipt).await?;
+        if let Some(ending) = ending_of(group::push_all(rooms, lease, claim, &plan, portions, &mut receipt).await)? {
+            return Ok(failed(ending, &receipt));
+        }
+        if let Some(ending) = ending_of(extract.outcome().await)? {
+            return Ok(failed(ending, &receipt));
+        }
+        receipt.complete();
+    }
+    Ok(ended(lease, &plan, receipt))
+}
+
+/// A run that met something final ends as failed; everything else goes up.
+fn ending_of(outcome: Result<(), Stopped>) -> Result<Option<Ending>, Stopped> {
+    match outcome {
+        Ok(()) => Ok(None),
+        Err(Stopped::Failed { error, blocks }) => {
+            Ok(Some(Ending { state: RunState::Failed, error: Some(error), blocks }))
+        }
+        Err(Stopped::Cancelled) => Ok(Some(Ending { state: RunState::Cancelled, error: None, blocks: false })),
+        Err(other) => Err(other),
+    }
+}
+
+struct Ending {
+    state: RunState,
+    error: Option<RunError>,
+    blocks: bool,
+}
+
+/// The watermark stays; what was sent is recorded.
+fn failed(ending: Ending, receipt: &Receipt) -> Finish {
+    Finish {
+        state: ending.state,
+        checkpoint: Some(receipt.checkpoint().clone()),
+        error: ending.error,
+        watermark: None,
+        was_full: false,
+        blocks: ending.blocks,
+    }
+}
+
+/// Everything read is accounted for: the watermark moves.
+fn ended(lease: &Lease, plan: &Plan, receipt: Receipt) -> Finish {
+    let tally = &receipt.checkpoint().tally;
+    let is_whole = tally.invalid + tally.invalid_values + tally.rejected + tally.unknown == 0;
+    Finish {
+        state: if is_whole { RunState::Succeeded } else { RunState::Partial },
+        error: None,
+        watermark: if plan.moves_watermark { receipt.checkpoint().newest } else { None },
+        was_full: plan.mode >= Mode::Full && plan.moves_watermark && lease.run.mode != Mode::Plan,
+        blocks: false,
+        checkpoint: Some(receipt.checkpoint().clone()),
+    }
+}
+
+/// Shows the run waiting for `phase` until `until`, waits, and shows it running again.
+async fn wait_until(
+    rooms: &Rooms,
+    lease: &Lease,
+    claim: &Claim,
+    phase: Phase,
+    until: DateTime<Utc>,
+) -> Result<(), Stopped> {
+    while let Ok(left @ 1..) = u64::try_from((until - rooms.clock.now()).num_milliseconds()) {
+        rooms.ledger.show_waiting(lease, phase, Some(until)).await?;
+        // In slices, so that a clock that is set meanwhile is noticed.
+        claim.unless_stopped(tokio::time::sleep(std::time::Duration::from_millis(left.min(5_000)))).await?;
+    }
+    Ok(rooms.ledger.show_waiting(lease, phase, None).await?)
+}
+
+impl From<LedgerError> for Stopped {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::LeaseLost(_) => Self::LeaseLost,
+            other => Self::Ledger(other),
+        }
+    }
+}

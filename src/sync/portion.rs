@@ -1,0 +1,178 @@
+//! What the diff hands on: one batch to send, what to write down for each verdict, and what is counted with it.
+
+use std::ops::Range;
+
+use crate::braze::Batch;
+use crate::customer::{Code, Position};
+use crate::ledger::{Flag, NewRejection, SentRow};
+use crate::run::Tally;
+
+/// Records without a request after which a portion is closed all the same, so that memory stays bounded where
+/// every customer is invalid.
+const MOST_NOTES: usize = 1_000;
+
+/// One batch and everything that is recorded with it.
+#[derive(Debug, Default)]
+pub(super) struct Portion {
+    /// The updates to send; may be empty.
+    pub batch: Batch,
+    /// The same customers, for the ledger.
+    pub changes: Vec<Change>,
+    /// What is recorded whatever Braze says.
+    pub notes: Notes,
+    /// Counts of everything read up to the end of this portion; none where the portion ends between two updates.
+    pub counted: Option<Counted>,
+    /// Keys and packed digests.
+    bytes: Vec<u8>,
+    /// Attribute indexes.
+    attributes: Vec<u16>,
+}
+
+/// One customer of a batch, for the ledger.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    key: Range<usize>,
+    before: Range<usize>,
+    after: Range<usize>,
+    attributes: Range<usize>,
+    /// Whether a value of it could not be sent.
+    pub has_invalid: bool,
+}
+
+/// Records that need no verdict.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    rows: Vec<(Range<usize>, Range<usize>, Flag)>,
+    rejections: Vec<(Range<usize>, Option<u16>, Code)>,
+    cleared: Vec<Range<usize>>,
+}
+
+/// Counts of everything read so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Counted {
+    /// Counts, among them only what the diff can tell.
+    pub tally: Tally,
+    /// Values saved, by attribute.
+    pub saved: Vec<u64>,
+    /// Values an earlier attempt of the run sent, by attribute.
+    pub sent_before: Vec<u64>,
+    /// The greatest `updated_at`, microseconds since 1970; none if there was none.
+    pub newest_micros: Option<i64>,
+    /// The last customer.
+    pub position: Option<Position>,
+}
+
+impl Portion {
+    /// How many customers it sends.
+    pub(super) fn updates(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether it holds as many records without a request as it may.
+    pub(super) fn is_full_of_notes(&self) -> bool {
+        self.notes.rows.len() + self.notes.rejections.len() >= MOST_NOTES
+    }
+
+    /// Whether there is nothing in it at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.notes.is_empty() && self.counted.is_none()
+    }
+
+    pub(super) fn hold(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    /// Starts a packed blob as a copy of `before`; [`Portion::bytes_mut`] gives what to put stamps into.
+    pub(super) fn hold_packed(&mut self, before: &[u8]) -> (Range<usize>, usize) {
+        let before = self.hold(before);
+        let start = self.bytes.len();
+        self.bytes.extend_from_within(before.clone());
+        (before, start)
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub(super) fn add_change(
+        &mut self,
+        key: Range<usize>,
+        before: Range<usize>,
+        after_start: usize,
+        attributes: impl Iterator<Item = u16>,
+        has_invalid: bool,
+    ) {
+        let first = self.attributes.len();
+        self.attributes.extend(attributes);
+        let (after, attributes) = (after_start..self.bytes.len(), first..self.attributes.len());
+        self.changes.push(Change { key, before, after, attributes, has_invalid });
+    }
+
+    pub(super) fn note_row(&mut self, key: Range<usize>, digests: Range<usize>, flag: Flag) {
+        self.notes.rows.push((key, digests, flag));
+    }
+
+    pub(super) fn note_rejection(&mut self, key: Range<usize>, attribute: Option<u16>, code: Code) {
+        self.notes.rejections.push((key, attribute, code));
+    }
+
+    pub(super) fn note_cleared(&mut self, key: Range<usize>) {
+        self.notes.cleared.push(key);
+    }
+
+    fn text(&self, range: &Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range.clone()]).expect("keys are UTF-8")
+    }
+
+    /// The customers it sends.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.changes.iter().map(|change| self.text(&change.key))
+    }
+
+    /// The key of one customer it sends.
+    pub(super) fn key(&self, change: &Change) -> &str {
+        self.text(&change.key)
+    }
+
+    /// The attributes it sends of one customer.
+    pub(super) fn attributes(&self, change: &Change) -> &[u16] {
+        &self.attributes[change.attributes.clone()]
+    }
+
+    /// The customer's row with (`true`) or without what was sent laid over it.
+    pub(super) fn row(&self, change: &Change, with_sent: bool, flag: Flag) -> SentRow<'_> {
+        let digests = if with_sent { change.after.clone() } else { change.before.clone() };
+        SentRow { customer_id: self.text(&change.key), digests: &self.bytes[digests], flag }
+    }
+
+    pub(super) fn noted_rows(&self) -> impl Iterator<Item = SentRow<'_>> {
+        self.notes.rows.iter().map(|(key, digests, flag)| SentRow {
+            customer_id: self.text(key),
+            digests: &self.bytes[digests.clone()],
+            flag: *flag,
+        })
+    }
+
+    pub(super) fn noted_rejections<'p>(
+        &'p self,
+        names: &'p [String],
+    ) -> impl Iterator<Item = NewRejection<'p>> {
+        self.notes.rejections.iter().map(|(key, attribute, code)| NewRejection {
+            customer_id: self.text(key),
+            attribute: attribute.map(|index| names[usize::from(index)].as_str()),
+            code: *code,
+        })
+    }
+
+    pub(super) fn noted_cleared(&self) -> impl Iterator<Item = &str> {
+        self.notes.cleared.iter().map(|key| self.text(key))
+    }
+}
+
+impl Notes {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.rejections.is_empty() && self.cleared.is_empty()
+    }
+}

@@ -1,0 +1,137 @@
+//! What a run has come to so far: its tally and data points, across its attempts.
+
+use chrono::{DateTime, Utc};
+
+use super::portion::Counted;
+use super::window::Plan;
+use crate::braze::Pushed;
+use crate::ledger::{Checkpoint, Lease};
+use crate::run::{DataPoints, Points, Tally};
+
+/// Everything counted up to the last group recorded.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    checkpoint: Checkpoint,
+    /// Counts as this attempt found them.
+    base: Tally,
+    base_points: DataPoints,
+    /// What this attempt sent.
+    pushed: Tally,
+    pushed_points: Vec<u64>,
+    counted: Counted,
+    base_newest: Option<DateTime<Utc>>,
+    has_ceiling: bool,
+}
+
+impl Receipt {
+    /// Goes on from an earlier attempt's checkpoint where there is one of the same mapping, table and workspace.
+    pub(super) fn open(lease: &Lease, plan: &Plan) -> Self {
+        let earlier = lease.checkpoint.clone().filter(|checkpoint| checkpoint.fingerprint == plan.fingerprint);
+        let has_ceiling = earlier.is_some();
+        let checkpoint = earlier.unwrap_or_else(|| Checkpoint {
+            fingerprint: plan.fingerprint.clone(),
+            position: None,
+            ceiling: lease.run.created_at,
+            newest: None,
+            tally: Tally::default(),
+            data_points: DataPoints::default(),
+            complete: false,
+        });
+        let width = plan.target.slots.len();
+        Self {
+            base: checkpoint.tally,
+            base_points: checkpoint.data_points.clone(),
+            base_newest: checkpoint.newest,
+            pushed: Tally::default(),
+            pushed_points: vec![0; width],
+            counted: Counted { saved: vec![0; width], sent_before: vec![0; width], ..Counted::default() },
+            has_ceiling,
+            checkpoint,
+        }
+    }
+
+    /// Fixes the furthest the watermark may go, unless the run's first snapshot already has.
+    pub(super) fn set_ceiling(&mut self, ceiling: DateTime<Utc>) {
+        if !self.has_ceiling {
+            self.checkpoint.ceiling = ceiling;
+            self.has_ceiling = true;
+        }
+    }
+
+    /// The run's counts and position as last brought up to date.
+    pub(super) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Whether everything was read and recorded.
+    pub(super) fn is_complete(&self) -> bool {
+        self.checkpoint.complete
+    }
+
+    /// Notes that everything was read and recorded.
+    pub(super) fn complete(&mut self) {
+        self.checkpoint.complete = true;
+    }
+
+    /// Adds the effort of one batch, whatever came of it.
+    pub(super) fn add_effort(&mut self, requests: u32, retries: u32, bytes_sent: u64) {
+        self.pushed.requests += u64::from(requests);
+        self.pushed.retries += u64::from(retries);
+        self.pushed.bytes_sent += bytes_sent;
+    }
+
+    /// Adds what was sent with one batch.
+    pub(super) fn add_pushed(&mut self, pushed: &Pushed) {
+        self.add_effort(pushed.requests, pushed.retries, pushed.bytes_sent);
+    }
+
+    /// Counts one accepted customer and the attributes it was sent.
+    pub(super) fn add_accepted(&mut self, attributes: &[u16]) {
+        self.pushed.accepted += 1;
+        for attribute in attributes {
+            self.pushed_points[usize::from(*attribute)] += 1;
+        }
+    }
+
+    /// Counts one refused customer.
+    pub(super) fn add_rejected(&mut self) {
+        self.pushed.rejected += 1;
+    }
+
+    /// Counts one customer without a verdict.
+    pub(super) fn add_unknown(&mut self) {
+        self.pushed.unknown += 1;
+    }
+
+    /// Takes over the diff's counts up to a boundary, and its position.
+    pub(super) fn count(&mut self, counted: Counted) {
+        if counted.position.is_some() {
+            self.checkpoint.position.clone_from(&counted.position);
+        }
+        self.counted = counted;
+    }
+
+    /// Brings the checkpoint up to date with everything added.
+    pub(super) fn sum_up(&mut self, names: &[String]) {
+        let mut tally = self.base;
+        tally += self.counted.tally;
+        tally += self.pushed;
+        self.checkpoint.tally = tally;
+        let mut points = self.base_points.clone();
+        for (index, name) in names.iter().enumerate() {
+            let sent = self.pushed_points[index] + self.counted.sent_before[index];
+            points.add(name, Points { sent, saved: self.counted.saved[index] });
+        }
+        self.checkpoint.data_points = points;
+        self.checkpoint.newest = self.newest();
+    }
+
+    /// The greatest `updated_at` read, but never past the ceiling.
+    fn newest(&self) -> Option<DateTime<Utc>> {
+        let ceiling = self.checkpoint.ceiling;
+        let read = self.counted.newest_micros.map(|micros| {
+            DateTime::from_timestamp_micros(micros).map_or(ceiling, |newest: DateTime<Utc>| newest.min(ceiling))
+        });
+        self.base_newest.max(read)
+    }
+}

@@ -1,0 +1,153 @@
+//! One attempt of one run: claimed, kept alive, seen to its end, and what comes after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{Syncs, heartbeat};
+use crate::clock::Clock;
+use crate::ledger::{Finish, Ledger, LedgerError, Lease};
+use crate::run::{RunError, RunState};
+use crate::sync::{self, Claim, Stopped};
+
+/// How long a run waits after its attempt was cut short by a panic or by the ledger.
+const AFTER_A_FALL: TimeDelta = TimeDelta::seconds(5);
+/// How often, and how far apart, the last write of an attempt is tried: a claim that is not given back delays the
+/// next attempt by the rest of its lease, no more.
+const LAST_WRITE_TRIES: u32 = 5;
+const LAST_WRITE_WAIT: Duration = Duration::from_millis(200);
+
+pub(super) struct Attempt {
+    pub ledger: Ledger,
+    pub syncs: Arc<dyn Syncs>,
+    pub clock: Clock,
+    pub lease_lasts: Duration,
+    pub draining: CancellationToken,
+}
+
+impl Attempt {
+    /// Runs the run, and records how the attempt ended.
+    pub(super) async fn see_through(self, lease: Lease) {
+        let span = tracing::info_span!("run", run.id = %lease.run.id, sync = %lease.run.sync, attempt = lease.run.attempt);
+        async {
+            tracing::info!(mode = %lease.run.mode, "run claimed");
+            let ending = self.run(&lease).await;
+            if let Err(error) = self.record(lease, ending).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the attempt's end could not be recorded");
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn run(&self, lease: &Lease) -> Ending {
+        if lease.cancel_requested {
+            return Ending::Finished(cancelled(lease));
+        }
+        let rooms = match self.syncs.rooms(&lease.run.sync) {
+            Ok(rooms) => rooms,
+            Err(message) => return Ending::Finished(misconfigured(lease, message)),
+        };
+        let (renewed, expires) = watch::channel(lease.expires);
+        let claim = Claim {
+            expires,
+            lease: self.lease_lasts,
+            cancelled: CancellationToken::new(),
+            draining: self.draining.clone(),
+            lost: CancellationToken::new(),
+        };
+        let keep = heartbeat::keep(self.ledger.clone(), lease.clone(), claim.clone(), renewed);
+        let run = std::panic::AssertUnwindSafe(sync::run(&rooms, lease, &claim)).catch_unwind();
+        tokio::select! {
+            outcome = run => match outcome {
+                Ok(Ok(finish)) => Ending::Finished(finish),
+                Ok(Err(stopped)) => Ending::Stopped(stopped),
+                Err(_) => Ending::Panicked,
+            },
+            never = keep => match never {},
+        }
+    }
+
+    async fn record(&self, lease: Lease, ending: Ending) -> Result<(), LedgerError> {
+        match ending {
+            Ending::Finished(finish) => {
+                tracing::info!(state = %finish.state, error = finish.error.as_ref().map(|error| &*error.code), "run ended");
+                self.last_write(|| self.ledger.finish(lease.clone(), finish.clone())).await
+            }
+            Ending::Panicked => {
+                tracing::error!("the run panicked; it goes on in another attempt");
+                let not_before = Some(self.clock.now() + AFTER_A_FALL);
+                let error = fallen("crashed", "the attempt panicked");
+                self.last_write(|| self.ledger.release(lease.clone(), not_before, true, Some(error.clone()))).await
+            }
+            Ending::Stopped(Stopped::Cancelled) => {
+                self.last_write(|| self.ledger.finish(lease.clone(), cancelled(&lease))).await
+            }
+            Ending::Stopped(Stopped::LeaseLost) => {
+                tracing::warn!("the lease was lost; whoever has it goes on");
+                Ok(())
+            }
+            Ending::Stopped(Stopped::Draining) => {
+                tracing::info!("run put down; it goes on in another attempt");
+                self.last_write(|| self.ledger.release(lease.clone(), None, false, None)).await
+            }
+            Ending::Stopped(Stopped::Failed { error, blocks }) => {
+                let finish = Finish { blocks, ..failed(&lease, error) };
+                self.last_write(|| self.ledger.finish(lease.clone(), finish.clone())).await
+            }
+            Ending::Stopped(Stopped::Ledger(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the ledger failed under the run");
+                let not_before = Some(self.clock.now() + AFTER_A_FALL);
+                let error = fallen("ledger_unavailable", "the ledger could not be read or written");
+                self.last_write(|| self.ledger.release(lease.clone(), not_before, false, Some(error.clone()))).await
+            }
+        }
+    }
+
+    async fn last_write<F>(&self, mut write: impl FnMut() -> F) -> Result<(), LedgerError>
+    where
+        F: Future<Output = Result<(), LedgerError>>,
+    {
+        for _ in 1..LAST_WRITE_TRIES {
+            match write().await {
+                Err(error) if error.is_retryable() => tokio::time::sleep(LAST_WRITE_WAIT).await,
+                other => return other,
+            }
+        }
+        write().await
+    }
+}
+
+enum Ending {
+    Finished(Finish),
+    Stopped(Stopped),
+    Panicked,
+}
+
+fn fallen(code: &str, message: &str) -> RunError {
+    RunError { code: code.to_owned(), message: message.to_owned(), retryable: true }
+}
+
+fn failed(lease: &Lease, error: RunError) -> Finish {
+    Finish {
+        state: RunState::Failed,
+        checkpoint: lease.checkpoint.clone(),
+        error: Some(error),
+        watermark: None,
+        was_full: false,
+        blocks: false,
+    }
+}
+
+fn cancelled(lease: &Lease) -> Finish {
+    Finish { state: RunState::Cancelled, error: None, ..failed(lease, fallen("cancelled", "")) }
+}
+
+fn misconfigured(lease: &Lease, message: String) -> Finish {
+    failed(lease, RunError { code: "schema_mismatch".to_owned(), message, retryable: false })
+}

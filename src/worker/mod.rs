@@ -1,0 +1,96 @@
+//! Claims runs and sees them through: one task per run, a heartbeat beside it, at most one active run per sync.
+//!
+//! The worker meets the API only in the ledger, plus a bell that rings when a run may have become claimable. It
+//! registers for the bell *before* it looks, so that none is missed, and looks every second all the same.
+
+mod attempt;
+mod heartbeat;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::sync::Rooms;
+
+/// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Gives the rooms of a sync as configured now.
+pub trait Syncs: Send + Sync + 'static {
+    /// The syncs this process knows.
+    fn ids(&self) -> Vec<String>;
+    /// What a run of the sync works with, by the settings in force now.
+    ///
+    /// # Errors
+    /// One sentence on what is wrong with them.
+    fn rooms(&self, sync: &str) -> Result<Rooms, String>;
+}
+
+/// The claim loop.
+pub struct Worker {
+    ledger: Ledger,
+    syncs: Arc<dyn Syncs>,
+    clock: Clock,
+    lease: Duration,
+    draining: CancellationToken,
+    runs: TaskTracker,
+}
+
+impl Worker {
+    /// A worker whose leases last `lease`; it stops claiming, and stops its runs, once `draining` is cancelled.
+    pub fn new(
+        ledger: Ledger,
+        syncs: Arc<dyn Syncs>,
+        clock: Clock,
+        lease: Duration,
+        draining: CancellationToken,
+    ) -> Self {
+        Self { ledger, syncs, clock, lease, draining, runs: TaskTracker::new() }
+    }
+
+    /// Claims and runs until told to drain, then waits for the runs under way to wind down.
+    pub async fn work(self) {
+        let wake = self.ledger.wake();
+        while !self.draining.is_cancelled() {
+            let rung = wake.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            self.claim_all().await;
+            tokio::select! {
+                () = &mut rung => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.draining.cancelled() => {}
+            }
+        }
+        self.runs.close();
+        self.runs.wait().await;
+    }
+
+    /// Claims everything claimable.
+    async fn claim_all(&self) {
+        let ids = self.syncs.ids();
+        while !self.draining.is_cancelled() {
+            match self.ledger.claim(&ids).await {
+                Ok(Some(lease)) => {
+                    let attempt = attempt::Attempt {
+                        ledger: self.ledger.clone(),
+                        syncs: self.syncs.clone(),
+                        clock: self.clock.clone(),
+                        lease_lasts: self.lease,
+                        draining: self.draining.clone(),
+                    };
+                    self.runs.spawn(attempt.see_through(lease));
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for runs");
+                    return;
+                }
+            }
+        }
+    }
+}
