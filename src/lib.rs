@@ -7,3 +7,4 @@ pub mod customer;
 pub mod ledger;
 pub mod run;
 pub mod sandbox;
+pub mod source;

@@ -180,22 +180,26 @@ impl ChunkBuilder {
 
     /// Whether a row with this key begins a new customer, so that the chunk may be taken before it.
     pub fn begins_customer(&self, key: Value<'_>) -> bool {
-        let mut digits = Vec::new();
+        let mut digits = KeyDigits::default();
         match key_text(key, &mut digits) {
             Err(_) => true,
             Ok(key) => !self.is_last(key),
         }
     }
 
+    /// Whether the row pushed last had a key that cannot be used.
+    pub fn last_is_unusable(&self) -> bool {
+        self.chunk.customers.last().is_some_and(|last| last.bad == Some(Code::BadKey))
+    }
+
     fn is_last(&self, key: &str) -> bool {
-        self.chunk.customers.last().is_some_and(|last| last.bad != Some(Code::BadKey))
-            && self.chunk.key(self.chunk.len() - 1) == key
+        !self.is_empty() && !self.last_is_unusable() && self.chunk.key(self.chunk.len() - 1) == key
     }
 
     /// Adds one row; `value` gives the value of the mapped attribute at an index.
     pub fn push<'r>(&mut self, key: Value<'r>, updated_at: Value<'r>, value: impl Fn(usize) -> Value<'r>) {
         let updated_at = self.zone.instant(updated_at);
-        let mut digits = Vec::new();
+        let mut digits = KeyDigits::default();
         match key_text(key, &mut digits) {
             Err(shown) => self.begin(&shown, false, updated_at, Some(Code::BadKey)),
             Ok(key) if self.is_last(key) => self.merge(updated_at, value),
@@ -228,10 +232,27 @@ impl ChunkBuilder {
         let is_later = updated_at > held.updated_at;
         held.updated_at = updated_at;
         held.bad = None;
+        let held_start = held.key_start as usize + held.key_len as usize;
+        let row_start = self.chunk.bytes.len();
         self.encode(value);
         if is_later || self.chunk.outdoes(&self.row, index) {
-            self.keep_row();
+            self.replace_row(held_start, row_start);
+        } else {
+            self.chunk.bytes.truncate(row_start);
         }
+    }
+
+    /// Puts the row just encoded in the place of the last customer's: a customer of a million rows takes no more
+    /// room than one of a single row.
+    fn replace_row(&mut self, held_start: usize, row_start: usize) {
+        self.chunk.bytes.drain(held_start..row_start);
+        let moved = u32::try_from(row_start - held_start).expect("a chunk stays far under 4 GiB");
+        for cell in &mut self.row {
+            if let Cell::Json { start, .. } = cell {
+                *start -= moved;
+            }
+        }
+        self.keep_row();
     }
 
     fn encode<'r>(&mut self, value: impl Fn(usize) -> Value<'r>) {
@@ -247,19 +268,40 @@ impl ChunkBuilder {
     }
 }
 
+/// Room for an integer key's decimal text: the sign and nineteen digits of [`i64::MIN`].
+#[derive(Debug, Default)]
+pub struct KeyDigits {
+    bytes: [u8; 20],
+    len: usize,
+}
+
+impl KeyDigits {
+    fn write(&mut self, number: i64) -> &[u8] {
+        let mut free: &mut [u8] = &mut self.bytes;
+        write!(free, "{number}").expect("an i64 has at most twenty letters");
+        self.len = 20 - free.len();
+        &self.bytes[..self.len]
+    }
+}
+
+/// The key as Braze takes it, unless it cannot be used; such rows are [`Code::BadKey`].
+pub fn usable_key<'r>(key: Value<'r>, digits: &'r mut KeyDigits) -> Option<&'r str> {
+    key_text(key, digits).ok()
+}
+
 /// The key as Braze takes it, or, of one that cannot be used, what can be shown of it.
-fn key_text<'r>(key: Value<'r>, digits: &'r mut Vec<u8>) -> Result<&'r str, String> {
+fn key_text<'r>(key: Value<'r>, digits: &'r mut KeyDigits) -> Result<&'r str, String> {
     let bytes: &[u8] = match key {
         Value::Text(bytes) => bytes,
-        Value::Integer(number) => {
-            write!(digits, "{number}").expect("a Vec takes every write");
-            digits
-        }
+        Value::Integer(number) => digits.write(number),
         _ => return Err(String::new()),
     };
     let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(BAD_KEY_BYTES)]).into_owned();
+    if bytes.len() > KEY_BYTES {
+        return Err(shown());
+    }
     let text = std::str::from_utf8(bytes).map_err(|_| shown())?;
-    if text.trim().is_empty() || text.len() > KEY_BYTES {
+    if text.trim_start().is_empty() {
         return Err(shown());
     }
     Ok(text)
@@ -346,6 +388,28 @@ mod tests {
         let chunk = builder.take();
         assert_eq!(chunk.customers()[0].bad, Some(Code::BadUpdatedAt));
         assert_eq!((chunk.customers()[1].bad, values(&chunk, 1)), (None, vec!["1", "1"]));
+    }
+
+    #[test]
+    fn a_customer_of_many_rows_takes_the_room_of_one() {
+        let mut builder = builder();
+        push(&mut builder, "c-0", 1, 1, 1);
+        for at in 0..10_000 {
+            push(&mut builder, "c-1", at / 2, at, 7);
+        }
+        push(&mut builder, "c-2", 1, 2, 3);
+        let chunk = builder.take();
+        assert_eq!((values(&chunk, 1), chunk.customers()[1].rows), (vec!["9999", "7"], 10_000));
+        assert_eq!((values(&chunk, 0), values(&chunk, 2)), (vec!["1", "1"], vec!["2", "3"]));
+        assert!(chunk.bytes() < 30, "{}", chunk.bytes());
+    }
+
+    #[test]
+    fn integer_keys_have_room_to_their_limits() {
+        for number in [i64::MIN, -1, 0, i64::MAX] {
+            let text = number.to_string();
+            assert_eq!(usable_key(Value::Integer(number), &mut KeyDigits::default()), Some(text.as_str()));
+        }
     }
 
     #[test]

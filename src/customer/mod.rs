@@ -11,7 +11,7 @@ mod instant;
 mod json;
 mod value;
 
-pub use chunk::{Cell, Chunk, ChunkBuilder, Customer, Position};
+pub use chunk::{Cell, Chunk, ChunkBuilder, Customer, KeyDigits, Position, usable_key};
 pub use digest::{Digests, Hasher, SLOT_BYTES, Stamp};
 pub use encode::{Attribute, Kind, OnLong, OnNull};
 pub use instant::{UpdatedAt, Zone};

@@ -1,0 +1,100 @@
+//! Reads customers from the user's warehouse: which rows, in which order, as which values.
+//!
+//! A read is one snapshot, ordered by key, so that a customer's rows stand together and fold into one as they
+//! pass. It is let go when nobody takes from it for long, and taken up again after the last key. Warehouses
+//! differ in what stands below: a file on a thread of its own, a cursor on a connection.
+
+mod description;
+mod error;
+mod filter;
+mod identifier;
+mod mapping;
+mod nearest;
+mod query;
+mod reading;
+mod selection;
+mod sqlite;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::{self, SourceKind};
+use crate::customer::{Attribute, Chunk};
+
+pub use description::{Column, Description, Problem, Role};
+pub use error::SourceError;
+pub use reading::Reading;
+pub use selection::{Rows, Selection};
+pub use sqlite::Sqlite;
+
+use mapping::Mapping;
+
+/// Customers in one chunk: enough to make hand-overs cheap, few enough that a wait loses little.
+const CHUNK_CUSTOMERS: usize = 4_000;
+/// Bytes of one chunk, for wide rows: with two waiting and one being filled, a read stays near 4 MiB.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// One sync's view of a warehouse.
+#[derive(Debug)]
+pub enum Source {
+    /// A SQLite file.
+    Sqlite(Sqlite),
+}
+
+impl Source {
+    /// Makes ready to read what `sync` maps. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`SourceError::Config`] when the settings cannot work: an identifier that may not be quoted, a query that is
+    /// not one SELECT, an unknown zone, an address missing or unfit, a kind of warehouse not supported.
+    pub fn open(settings: &config::Source, sync: &config::Sync, clock: Clock) -> Result<Self, SourceError> {
+        let mapping = Arc::new(Mapping::new(settings, sync)?);
+        match settings.kind {
+            SourceKind::Sqlite => Sqlite::new(settings, mapping, clock).map(Self::Sqlite),
+            kind => {
+                Err(SourceError::config("kind", format!("{kind:?} sources cannot be read by this version")))
+            }
+        }
+    }
+
+    fn mapping(&self) -> &Mapping {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.mapping(),
+        }
+    }
+
+    /// What is sent, in the order of [`Chunk::cells`].
+    pub fn attributes(&self) -> &Arc<[Attribute]> {
+        &self.mapping().attributes
+    }
+
+    /// Looks at the columns: what the warehouse calls their types, what becomes of them, what is wrong.
+    ///
+    /// # Errors
+    /// When the warehouse cannot be reached or refuses; what is wrong with the columns is no error here.
+    pub async fn describe(&self) -> Result<Description, SourceError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.describe().await,
+        }
+    }
+
+    /// The first few customers as they would be sent, in no order.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub async fn sample(&self, rows: usize) -> Result<Chunk, SourceError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.sample(rows).await,
+        }
+    }
+
+    /// Checks the columns, then opens a snapshot and begins to read.
+    ///
+    /// # Errors
+    /// [`SourceError::SchemaMismatch`] before any row; else why the warehouse could not be read.
+    pub async fn read(&self, selection: Selection) -> Result<Reading, SourceError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.read(selection).await,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A SQLite file as a source: opened read-only, scanned in key order on a thread of its own.
+
+mod declared;
+mod file;
+mod hand_over;
+mod scan;
+mod schema;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::config::{self, SecretRef};
+use crate::customer::Chunk;
+
+use super::filter::Filter;
+use super::mapping::Mapping;
+use super::reading::{CHUNKS_AHEAD, Reader};
+use super::{Description, Reading, Selection, SourceError};
+
+pub(super) use hand_over::Hold;
+
+/// How long a snapshot is held while nobody takes from it. Source: contract §4.1.
+const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
+
+/// A SQLite file, read for one sync.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    mapping: Arc<Mapping>,
+    clock: Clock,
+    hold: Duration,
+}
+
+impl Sqlite {
+    pub(super) fn new(
+        settings: &config::Source,
+        mapping: Arc<Mapping>,
+        clock: Clock,
+    ) -> Result<Self, SourceError> {
+        let path = path(settings.url.as_deref())?;
+        Ok(Self { path, mapping, clock, hold: SNAPSHOT_HOLD })
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    pub(super) async fn describe(&self) -> Result<Description, SourceError> {
+        let sqlite = self.clone();
+        on_thread(move || {
+            let file = sqlite.open_file()?;
+            schema::Schema::look(&file, &sqlite.mapping).map(|schema| schema.description)
+        })
+        .await
+    }
+
+    pub(super) async fn sample(&self, rows: usize) -> Result<Chunk, SourceError> {
+        let sqlite = self.clone();
+        on_thread(move || {
+            let file = sqlite.open_file()?;
+            let schema = schema::Schema::look(&file, &sqlite.mapping)?;
+            schema.description.require_sound()?;
+            scan::sample(&file, &sqlite.mapping, &schema, rows)
+        })
+        .await
+    }
+
+    fn open_file(&self) -> Result<file::File, SourceError> {
+        file::File::open(&self.path, &self.mapping)
+    }
+
+    pub(super) async fn read(&self, selection: Selection) -> Result<Reading, SourceError> {
+        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let (ready, opened) = oneshot::channel();
+        let (hold, outlet) = hand_over::pair(sender, self.hold);
+        let filter = Filter::new(selection.rows.clone(), self.mapping.zone);
+        let scan = scan::Scan::new(self.clone(), selection, filter, outlet);
+        let thread = std::thread::Builder::new()
+            .name("source".to_owned())
+            .spawn(move || scan.run(ready))
+            .map_err(|_| SourceError::Unreachable("no thread is left to read the source on".to_owned()))?;
+        // Made before the wait, so that dropping the wait ends the thread too.
+        let reader = Reader::Thread(hold.on(thread.thread().clone()));
+        let opened = opened.await.map_err(|_| stopped())??;
+        let scan::Opened { ceiling, total } = opened;
+        Ok(Reading { ceiling, total, chunks, reader, has_ended: false })
+    }
+}
+
+fn stopped() -> SourceError {
+    SourceError::Unreachable("opening the source stopped before its end".to_owned())
+}
+
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| stopped())?
+}
+
+/// The file behind `sqlite://PATH`, `sqlite:PATH`, or a reference to one.
+fn path(url: Option<&str>) -> Result<PathBuf, SourceError> {
+    let url =
+        url.ok_or_else(|| SourceError::config("url", "a sqlite source needs one, such as sqlite://FILE"))?;
+    let resolved = match url.starts_with("env:") || url.starts_with("file:") {
+        true => SecretRef::try_from(url.to_owned())
+            .and_then(|reference| reference.resolve().map_err(|error| error.to_string()))
+            .map_err(|why| SourceError::config("url", why))?,
+        false => url.to_owned().into(),
+    };
+    let text = resolved.expose_secret();
+    let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
+    match path {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => Err(SourceError::config("url", "must be sqlite://FILE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_file() {
+        assert_eq!(path(Some("sqlite://data/w.db")), Ok("data/w.db".into()));
+        assert_eq!(path(Some("sqlite:///var/w.db")), Ok("/var/w.db".into()));
+        for url in [
+            None,
+            Some(""),
+            Some("sqlite://"),
+            Some("postgres://h/d"),
+            Some("env:"),
+            Some("env:NOT_SET_HERE"),
+        ] {
+            assert!(matches!(path(url), Err(SourceError::Config { key: "url", .. })), "{url:?}");
+        }
+    }
+}
