@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Ledger, LedgerError, Page};
+use uuid::Uuid;
+
+use super::row::{micros, time};
+use super::{Ledger, LedgerError, Page, cursor};
 use crate::run::{Model, RunId, RunState};
 
 /// A verified delivery, ready to be recorded.
@@ -65,17 +68,6 @@ pub enum Recorded {
     Conflict,
 }
 
-/// A delivery that did not prove where it comes from.
-#[derive(Clone, Debug)]
-pub struct RefusedDelivery {
-    /// The sync it was for, if there is such a sync.
-    pub sync: String,
-    /// When it arrived.
-    pub received_at: DateTime<Utc>,
-    /// The step that failed.
-    pub reason: &'static str,
-}
-
 /// One line of `GET /v1/deliveries`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Delivery {
@@ -107,24 +99,82 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`] when the commit failed: the sender must be told to come again.
     pub async fn record_delivery(&self, delivery: NewDelivery) -> Result<Recorded, LedgerError> {
-        let _ = delivery;
-        todo!()
-    }
-
-    /// Remembers a refused delivery in a bounded list (the newest 1,000 per sync). Never waits, never writes to disk.
-    pub fn refuse_delivery(&self, delivery: RefusedDelivery) {
-        let _ = delivery;
-        todo!()
+        self.0.inbox.record(delivery).await
     }
 
     /// Deliveries, newest first; of one sync, or all.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadCursor`], or [`LedgerError::Unavailable`].
     pub async fn deliveries(
         &self,
         sync: Option<&str>,
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Delivery>, LedgerError> {
-        let _ = (sync, limit, cursor);
-        todo!()
+        let (before, number) = match cursor {
+            None => (i64::MAX, i64::MAX),
+            Some(cursor) => {
+                let [at, number] = cursor::read::<2>("deliveries", cursor)?;
+                let parse = |text: String| text.parse().map_err(|_| LedgerError::BadCursor);
+                (parse(at)?, parse(number)?)
+            }
+        };
+        let rows: Vec<DeliveryRow> = sqlx::query_as(
+            "-- ledger::deliveries
+             select number, sync, delivery_id, outcome, received_at, event_type, reason, run_id, secret, times
+             from deliveries
+             where ($1 is null or sync = $1) and (received_at < $2 or (received_at = $2 and number < $3))
+             order by received_at desc, number desc limit $4",
+        )
+        .bind(sync)
+        .bind(before)
+        .bind(number)
+        .bind(limit + 1)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(LedgerError::during("list deliveries"))?;
+        let refused_before = DateTime::from_timestamp_micros(before).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let refused = self.0.refused.before(sync, refused_before, limit as usize + 1);
+        let mut items: Vec<(i64, Delivery)> =
+            rows.into_iter().map(|row| (row.number, row.delivery())).collect();
+        items.extend(refused.into_iter().map(|delivery| (i64::MAX, delivery)));
+        items.sort_by_key(|(number, delivery)| std::cmp::Reverse((delivery.received_at, *number)));
+        let is_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next_cursor = items.last().filter(|_| is_more).map(|(number, last)| {
+            cursor::write("deliveries", &[&micros(last.received_at).to_string(), &number.to_string()])
+        });
+        Ok(Page { items: items.into_iter().map(|(_, delivery)| delivery).collect(), next_cursor })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct DeliveryRow {
+    number: i64,
+    sync: String,
+    delivery_id: String,
+    outcome: String,
+    received_at: i64,
+    event_type: String,
+    reason: Option<String>,
+    run_id: Option<Uuid>,
+    secret: Option<i64>,
+    times: i64,
+}
+
+impl DeliveryRow {
+    fn delivery(self) -> Delivery {
+        Delivery {
+            delivery_id: Some(self.delivery_id),
+            sync: self.sync,
+            received_at: time(self.received_at),
+            event_type: Some(self.event_type),
+            outcome: self.outcome,
+            reason: self.reason,
+            run_id: self.run_id.map(RunId),
+            secret: self.secret.and_then(|secret| u32::try_from(secret).ok()),
+            times: u32::try_from(self.times).unwrap_or(u32::MAX),
+        }
     }
 }

@@ -46,6 +46,11 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// What a failure of the database means while `what` was tried.
+    pub(super) fn during(what: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |source| Self::Unavailable { what, source }
+    }
+
     /// Whether trying the same again later may help.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })

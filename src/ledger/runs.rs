@@ -1,6 +1,9 @@
 //! Runs as the API shows them.
 
-use super::{Ledger, LedgerError};
+use sqlx::types::Json;
+
+use super::row::{DELIVERIES_SHOWN, RunRow, run_columns};
+use super::{Ledger, LedgerError, cursor};
 use crate::run::{Run, RunId, RunState};
 
 /// A part of a list, newest first.
@@ -25,19 +28,75 @@ pub struct RunFilter {
 
 impl Ledger {
     /// One run.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
     pub async fn run(&self, id: RunId) -> Result<Option<Run>, LedgerError> {
-        let _ = id;
-        todo!()
+        match self.row(id).await? {
+            None => Ok(None),
+            Some(row) => row.run(self.deliveries_of(id).await?).map(Some),
+        }
     }
 
     /// Runs, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadCursor`], or [`LedgerError::Unavailable`].
     pub async fn runs(
         &self,
         filter: &RunFilter,
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Run>, LedgerError> {
-        let _ = (filter, limit, cursor);
-        todo!()
+        let mut rows: Vec<RunRow> = sqlx::query_as(concat!(
+            "-- ledger::runs
+             select ",
+            run_columns!(),
+            " from runs
+             where number < $1 and ($2 is null or sync = $2) and ($3 is null or state = $3)
+               and ($4 is null or sync in (select value from json_each($4)))
+             order by number desc limit $5"
+        ))
+        .bind(cursor::number("runs", cursor)?)
+        .bind(&filter.sync)
+        .bind(filter.state.map(RunState::as_str))
+        .bind(filter.syncs.as_ref().map(Json))
+        .bind(limit + 1)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(LedgerError::during("list runs"))?;
+        let is_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next_cursor =
+            rows.last().filter(|_| is_more).map(|row| cursor::write("runs", &[&row.number.to_string()]));
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            items.push(row.run(self.deliveries_of(RunId(row.id)).await?)?);
+        }
+        Ok(Page { items, next_cursor })
+    }
+
+    pub(super) async fn row(&self, id: RunId) -> Result<Option<RunRow>, LedgerError> {
+        sqlx::query_as(concat!("-- ledger::row\n select ", run_columns!(), " from runs where id = $1"))
+            .bind(id.0)
+            .fetch_optional(&self.0.readers)
+            .await
+            .map_err(LedgerError::during("read a run"))
+    }
+
+    /// The accepted deliveries a run answers for: the newest hundred, oldest first.
+    pub(super) async fn deliveries_of(&self, id: RunId) -> Result<Vec<String>, LedgerError> {
+        let mut ids: Vec<String> = sqlx::query_scalar(
+            "-- ledger::deliveries_of
+             select delivery_id from deliveries where run_id = $1 and outcome = 'accepted'
+             order by number desc limit $2",
+        )
+        .bind(id.0)
+        .bind(DELIVERIES_SHOWN)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(LedgerError::during("read a run"))?;
+        ids.reverse();
+        Ok(ids)
     }
 }

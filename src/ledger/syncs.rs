@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Ledger, LedgerError};
+use super::queue::join_or_queue;
+use super::row::{micros, time};
+use super::{Ledger, LedgerError, NewRun, commit};
 
 /// What the ledger knows of one sync.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,22 +34,143 @@ pub struct Blocked {
     pub since: DateTime<Utc>,
 }
 
+#[derive(sqlx::FromRow)]
+struct SyncRow {
+    paused: bool,
+    blocked_code: Option<String>,
+    blocked_since: Option<i64>,
+    watermark: Option<i64>,
+    watermark_moved_at: Option<i64>,
+    fingerprint: Option<String>,
+    last_full_at: Option<i64>,
+    last_sent_at: Option<i64>,
+    last_sent_run: Option<i64>,
+}
+
+impl SyncRow {
+    fn state(self) -> SyncState {
+        let sent_run = self.last_sent_run.and_then(|number| u32::try_from(number).ok());
+        SyncState {
+            paused: self.paused,
+            blocked: self
+                .blocked_code
+                .zip(self.blocked_since)
+                .map(|(code, since)| Blocked { code, since: time(since) }),
+            watermark: self.watermark.map(time),
+            watermark_moved_at: self.watermark_moved_at.map(time),
+            fingerprint: self.fingerprint,
+            last_full_at: self.last_full_at.map(time),
+            last_sent: self.last_sent_at.map(time).zip(sent_run),
+        }
+    }
+}
+
 impl Ledger {
     /// What is known of one sync; all empty for one never seen.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
     pub async fn sync_state(&self, sync: &str) -> Result<SyncState, LedgerError> {
-        let _ = sync;
-        todo!()
+        let row: Option<SyncRow> = sqlx::query_as(
+            "-- ledger::sync_state
+             select paused, blocked_code, blocked_since, watermark, watermark_moved_at, fingerprint, last_full_at,
+               last_sent_at, last_sent_run
+             from syncs where sync = $1",
+        )
+        .bind(sync)
+        .fetch_optional(&self.0.readers)
+        .await
+        .map_err(LedgerError::during("read a sync"))?;
+        Ok(row.map_or_else(SyncState::default, SyncRow::state))
     }
 
     /// Pauses or resumes a sync: while paused it queues runs and starts none.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
     pub async fn set_paused(&self, sync: &str, paused: bool) -> Result<(), LedgerError> {
-        let _ = (sync, paused);
-        todo!()
+        let mut tx = self.begin("pause").await?;
+        sqlx::query(
+            "-- ledger::set_paused
+             insert into syncs (sync, paused) values ($1, $2) on conflict (sync) do update set paused = excluded.paused",
+        )
+        .bind(sync)
+        .bind(paused)
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("pause"))?;
+        commit(tx, "pause").await?;
+        self.ring();
+        Ok(())
     }
 
     /// Lets a blocked sync run again. Whether it was blocked.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
     pub async fn unblock(&self, sync: &str) -> Result<bool, LedgerError> {
-        let _ = sync;
-        todo!()
+        let mut tx = self.begin("unblock").await?;
+        let changed = sqlx::query(
+            "-- ledger::unblock
+             update syncs set blocked_code = null, blocked_since = null where sync = $1 and blocked_code is not null",
+        )
+        .bind(sync)
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("unblock"))?;
+        commit(tx, "unblock").await?;
+        Ok(changed.rows_affected() == 1)
+    }
+
+    /// The last slot of the sync's cadence that was answered for.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn last_slot(&self, sync: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let slot: Option<Option<i64>> =
+            sqlx::query_scalar("-- ledger::last_slot\n select last_slot_at from syncs where sync = $1")
+                .bind(sync)
+                .fetch_optional(&self.0.readers)
+                .await
+                .map_err(LedgerError::during("read a sync"))?;
+        Ok(slot.flatten().map(time))
+    }
+
+    /// Answers for a slot of the cadence, with a run where there is one to start: both or neither, and only where
+    /// nobody has answered for it or a later one. Whether it was answered for now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn take_slot(
+        &self,
+        sync: &str,
+        slot: DateTime<Utc>,
+        run: Option<NewRun>,
+    ) -> Result<bool, LedgerError> {
+        let mut tx = self.begin("take a slot").await?;
+        let taken = sqlx::query(
+            "-- ledger::take_slot
+             insert into syncs (sync, last_slot_at) values ($1, $2)
+             on conflict (sync) do update set last_slot_at = excluded.last_slot_at
+               where last_slot_at is null or last_slot_at < excluded.last_slot_at",
+        )
+        .bind(sync)
+        .bind(micros(slot))
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("take a slot"))?;
+        if taken.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let mut queued = None;
+        if let Some(run) = run {
+            queued = Some(join_or_queue(&mut tx, &run, None, self.0.clock.now()).await?);
+        }
+        commit(tx, "take a slot").await?;
+        if let Some(queued) = queued {
+            self.tell(queued.run_id);
+            self.ring();
+        }
+        Ok(true)
     }
 }

@@ -1,0 +1,79 @@
+//! The key of the digests: given, or made once beside the ledger. A ledger's digests are worthless under another.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use sqlx::SqlitePool;
+
+use super::LedgerError;
+use super::sqlite::{Opened, beside, unusable};
+use crate::config;
+use crate::customer::Hasher;
+
+/// Fewest bytes of a key that is given: those of the digests' own key.
+const KEY_BYTES: usize = 16;
+
+/// The hasher of this ledger.
+pub(super) async fn hasher(settings: &config::Ledger, opened: &Opened) -> Result<Hasher, LedgerError> {
+    let text = match &settings.digest_key {
+        Some(given) => given
+            .resolve()
+            .map_err(|error| LedgerError::Unusable(format!("ledger.digest_key: {error}")))?
+            .expose_secret()
+            .to_owned(),
+        None => made_beside(&opened.path)?,
+    };
+    if text.len() < KEY_BYTES {
+        return Err(LedgerError::Unusable(format!(
+            "ledger.digest_key: at least {KEY_BYTES} bytes are needed"
+        )));
+    }
+    check_fingerprint(&opened.writer, &text).await?;
+    let key = Sha256::digest(text.as_bytes());
+    Ok(Hasher::new(key[..KEY_BYTES].try_into().expect("sixteen of thirty-two bytes")))
+}
+
+fn made_beside(path: &Path) -> Result<String, LedgerError> {
+    let path = beside(path, ".key");
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+    match made {
+        Ok(mut file) => {
+            let key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+            let written = file.write_all(key.as_bytes()).and_then(|()| file.sync_all());
+            written.map(|()| key).map_err(|error| unusable(&path, &error))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::read_to_string(&path).map_err(|error| unusable(&path, &error))
+        }
+        Err(error) => Err(unusable(&path, &error)),
+    }
+}
+
+async fn check_fingerprint(writer: &SqlitePool, text: &str) -> Result<(), LedgerError> {
+    let digest = Sha256::digest([b"peak-braze digest key ", text.as_bytes()].concat());
+    let fingerprint = digest[..8].iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes every write");
+        hex
+    });
+    let known: String = sqlx::query_scalar(
+        "-- ledger::check_fingerprint
+         insert into facts (name, value) values ('digest_key', $1)
+         on conflict (name) do update set value = facts.value returning value",
+    )
+    .bind(&fingerprint)
+    .fetch_one(writer)
+    .await
+    .map_err(LedgerError::during("open"))?;
+    if known == fingerprint {
+        return Ok(());
+    }
+    Err(LedgerError::Unusable(
+        "ledger.digest_key: not the key this ledger's digests were made with; give that one, or start a new ledger"
+            .to_owned(),
+    ))
+}

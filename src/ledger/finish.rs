@@ -1,0 +1,119 @@
+//! How a run ends: outcome, counts and watermark in one transaction, the watermark last.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use super::row::micros;
+use super::{Checkpoint, Lease, Ledger, LedgerError, commit};
+use crate::run::{Phase, Progress, RunError, RunState};
+
+/// How a run ends.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// Succeeded, partial, failed or cancelled.
+    pub state: RunState,
+    /// Final counts.
+    pub checkpoint: Option<Checkpoint>,
+    /// Why it failed.
+    pub error: Option<RunError>,
+    /// The watermark to move to; none: it stays.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Whether every row was compared.
+    pub was_full: bool,
+    /// Whether the sync is blocked from now on, with the error's code.
+    pub blocks: bool,
+}
+
+impl Ledger {
+    /// Ends the run: outcome, counts and watermark in one transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    pub async fn finish(&self, lease: Lease, finish: Finish) -> Result<(), LedgerError> {
+        let now = micros(self.0.clock.now());
+        let checkpoint = finish.checkpoint.as_ref();
+        let tally = checkpoint.map_or(lease.run.tally, |checkpoint| checkpoint.tally);
+        let points = checkpoint.map_or(&lease.run.data_points, |checkpoint| &checkpoint.data_points);
+        let done = tally.customers;
+        let progress = Progress { phase: Phase::Recording, done, total: Some(done), ..Progress::default() };
+        let mut tx = self.begin("finish").await?;
+        let changed = sqlx::query(
+            "-- ledger::finish
+             update runs set state = $3, finished_at = $4, tally = $5, data_points = $6, error = $7, progress = $8,
+               window_up_to = coalesce($9, window_up_to), checkpoint = null, lease_expires_at = null,
+               throttled_until = null, customers = null
+             where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+        )
+        .bind(lease.run.id.0)
+        .bind(lease.epoch)
+        .bind(finish.state.as_str())
+        .bind(now)
+        .bind(Json(tally))
+        .bind(Json(points))
+        .bind(finish.error.as_ref().map(Json))
+        .bind(Json(progress))
+        .bind(finish.watermark.map(micros))
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("finish"))?;
+        if changed.rows_affected() != 1 {
+            return Err(LedgerError::LeaseLost(lease.run.id));
+        }
+        if matches!(finish.state, RunState::Succeeded | RunState::Partial) {
+            self.settle_rejections(&mut tx, &lease).await?;
+        }
+        self.move_sync(&mut tx, &lease, &finish, now).await?;
+        commit(tx, "finish").await?;
+        self.tell(lease.run.id);
+        self.ring();
+        Ok(())
+    }
+
+    async fn move_sync(
+        &self,
+        tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+        lease: &Lease,
+        finish: &Finish,
+        now: i64,
+    ) -> Result<(), LedgerError> {
+        let succeeded = matches!(finish.state, RunState::Succeeded | RunState::Partial);
+        let blocked = finish.error.as_ref().filter(|_| finish.blocks).map(|error| error.code.as_str());
+        let fingerprint = finish
+            .checkpoint
+            .as_ref()
+            .filter(|_| succeeded && (finish.was_full || finish.watermark.is_some()))
+            .map(|checkpoint| checkpoint.fingerprint.as_str());
+        sqlx::query(
+            "-- ledger::move_sync
+             insert into syncs (sync) values ($1) on conflict (sync) do nothing",
+        )
+        .bind(&lease.run.sync)
+        .execute(&mut **tx)
+        .await
+        .map_err(LedgerError::during("finish"))?;
+        // The watermark never goes back, whatever a late run believes.
+        sqlx::query(
+            "-- ledger::move_sync
+             update syncs set
+               watermark_moved_at = case when $2 > coalesce(watermark, -1) then $3 else watermark_moved_at end,
+               watermark = max(coalesce(watermark, $2), coalesce($2, watermark)),
+               fingerprint = coalesce($4, fingerprint),
+               last_full_at = case when $5 then $3 else last_full_at end,
+               blocked_code = case when $6 then null when $7 is not null then $7 else blocked_code end,
+               blocked_since = case when $6 then null when $7 is not null then coalesce(blocked_since, $3)
+                               else blocked_since end
+             where sync = $1",
+        )
+        .bind(&lease.run.sync)
+        .bind(finish.watermark.map(micros))
+        .bind(now)
+        .bind(fingerprint)
+        .bind(succeeded && finish.was_full)
+        .bind(succeeded)
+        .bind(blocked)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(LedgerError::during("finish"))
+    }
+}

@@ -1,0 +1,318 @@
+//! Group commit: whoever waits to record a delivery shares the next transaction, and hears only after its commit.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::types::Json;
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::queue::join_or_queue;
+use super::row::micros;
+use super::{Decision, Enqueued, LedgerError, NewDelivery, NewRun, Recorded};
+use crate::clock::Clock;
+use crate::run::{Mode, RunId, RunState, TriggerKind};
+
+/// Deliveries that may wait for a commit; further ones are told to come again.
+const MOST_WAITING: usize = 4_096;
+/// Most deliveries of one commit: bounds how long the first of them waits.
+const MOST_TOGETHER: usize = 512;
+
+type Answer = oneshot::Sender<Result<Recorded, LedgerError>>;
+
+/// Takes deliveries to the task that commits them together.
+pub(super) struct Inbox {
+    waiting: Mutex<Option<mpsc::Sender<(NewDelivery, Answer)>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Inbox {
+    pub(super) fn start(
+        writer: SqlitePool,
+        clock: Clock,
+        wake: Arc<Notify>,
+        changed: broadcast::Sender<RunId>,
+    ) -> Self {
+        let (sender, waiting) = mpsc::channel(MOST_WAITING);
+        let clerk = Clerk { writer, clock, wake, changed };
+        Self { waiting: Mutex::new(Some(sender)), task: Mutex::new(Some(tokio::spawn(clerk.work(waiting)))) }
+    }
+
+    pub(super) async fn record(&self, delivery: NewDelivery) -> Result<Recorded, LedgerError> {
+        let full = || LedgerError::during("record a delivery")(sqlx::Error::PoolTimedOut);
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (answer, answered) = oneshot::channel();
+        waiting.ok_or_else(full)?.try_send((delivery, answer)).map_err(|_| full())?;
+        answered.await.map_err(|_| full())?
+    }
+
+    /// Commits what waits and takes no more.
+    pub(super) async fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+}
+
+struct Clerk {
+    writer: SqlitePool,
+    clock: Clock,
+    wake: Arc<Notify>,
+    changed: broadcast::Sender<RunId>,
+}
+
+impl Clerk {
+    async fn work(self, mut waiting: mpsc::Receiver<(NewDelivery, Answer)>) {
+        let mut together = Vec::new();
+        while waiting.recv_many(&mut together, MOST_TOGETHER).await > 0 {
+            let (deliveries, answers): (Vec<_>, Vec<_>) = together.drain(..).unzip();
+            match self.record(deliveries).await {
+                Ok(recorded) => {
+                    for (answer, recorded) in answers.into_iter().zip(recorded) {
+                        // A client that went away meanwhile comes again, and finds a duplicate.
+                        let _ = answer.send(Ok(recorded));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "deliveries not recorded");
+                    for answer in answers {
+                        let _ = answer
+                            .send(Err(LedgerError::during("record a delivery")(sqlx::Error::WorkerCrashed)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn record(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Recorded>, LedgerError> {
+        let during = LedgerError::during("record deliveries");
+        let deliveries: Vec<Identified> = deliveries.into_iter().map(Identified::new).collect();
+        let mut tx = self.writer.begin_with("begin immediate").await.map_err(&during)?;
+        let fresh = insert(&mut tx, &deliveries).await?;
+        let runs = self.runs(&mut tx, &deliveries, &fresh).await?;
+        let known = known(&mut tx, &deliveries, &fresh).await?;
+        let recorded: Vec<Recorded> = (0..deliveries.len())
+            .map(|index| answer(&deliveries[index], fresh.contains(&index), &runs, &known))
+            .collect();
+        count_repeats(&mut tx, &deliveries, &recorded).await?;
+        tx.commit().await.map_err(&during)?;
+        for queued in runs.values() {
+            let _ = self.changed.send(queued.run_id);
+        }
+        if !runs.is_empty() {
+            self.wake.notify_waiters();
+        }
+        Ok(recorded)
+    }
+
+    /// Queues or joins one run per sync that has a fresh delivery to answer for, and ties them together.
+    async fn runs(
+        &self,
+        tx: &mut Transaction<'static, Sqlite>,
+        deliveries: &[Identified],
+        fresh: &HashSet<usize>,
+    ) -> Result<HashMap<String, Enqueued>, LedgerError> {
+        let mut latest: HashMap<&str, &Identified> = HashMap::new();
+        for (index, delivery) in deliveries.iter().enumerate() {
+            if fresh.contains(&index) && delivery.new.decision == Decision::Run {
+                latest.insert(&delivery.new.sync, delivery);
+            }
+        }
+        let mut runs = HashMap::new();
+        for (sync, delivery) in latest {
+            let run = new_run(sync);
+            let queued = join_or_queue(tx, &run, Some(&delivery.new.model), self.clock.now()).await?;
+            let ids: Vec<&str> = deliveries
+                .iter()
+                .enumerate()
+                .filter(|(index, other)| fresh.contains(index) && other.new.sync == sync && other.runs())
+                .map(|(_, other)| other.id.as_str())
+                .collect();
+            sqlx::query(
+                "-- inbox::tie
+                 update deliveries set run_id = $1
+                 where sync = $2 and outcome = 'accepted' and delivery_id in (select value from json_each($3))",
+            )
+            .bind(queued.run_id.0)
+            .bind(sync)
+            .bind(Json(ids))
+            .execute(&mut **tx)
+            .await
+            .map_err(LedgerError::during("record deliveries"))?;
+            runs.insert(sync.to_owned(), queued);
+        }
+        Ok(runs)
+    }
+}
+
+fn new_run(sync: &str) -> NewRun {
+    NewRun {
+        sync: sync.to_owned(),
+        mode: Mode::Delta,
+        kind: TriggerKind::Callback,
+        actor: None,
+        reason: None,
+        retrigger_of: None,
+        customers: None,
+        idempotency: None,
+    }
+}
+
+/// A delivery and the id it is kept under.
+struct Identified {
+    id: String,
+    new: NewDelivery,
+}
+
+impl Identified {
+    fn new(new: NewDelivery) -> Self {
+        let id = new.delivery_id.clone().unwrap_or_else(|| RunId::new(new.received_at).to_string());
+        Self { id, new }
+    }
+
+    fn runs(&self) -> bool {
+        self.new.decision == Decision::Run
+    }
+
+    fn key(&self) -> (String, String) {
+        (self.new.sync.clone(), self.id.clone())
+    }
+}
+
+/// Inserts the deliveries whose ids are new; gives the indexes of those. The unique index decides, not a check.
+async fn insert(
+    tx: &mut Transaction<'static, Sqlite>,
+    deliveries: &[Identified],
+) -> Result<HashSet<usize>, LedgerError> {
+    let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+        "-- inbox::insert
+         insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, secret) ",
+    );
+    query.push_values(deliveries, |mut row, delivery| {
+        let (outcome, reason) = match delivery.new.decision {
+            Decision::Run => ("accepted", None),
+            Decision::Ignored(reason) => ("ignored", Some(reason)),
+        };
+        row.push_bind(&delivery.new.sync)
+            .push_bind(&delivery.id)
+            .push_bind(outcome)
+            .push_bind(&delivery.new.body_digest[..])
+            .push_bind(micros(delivery.new.received_at))
+            .push_bind(&delivery.new.event_type)
+            .push_bind(reason)
+            .push_bind(i64::from(delivery.new.secret));
+    });
+    query.push(" on conflict do nothing returning sync, delivery_id");
+    let rows: Vec<(String, String)> = query
+        .build_query_as()
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(LedgerError::during("record deliveries"))?;
+    let mut inserted: HashSet<(String, String)> = rows.into_iter().collect();
+    // The same id twice in one commit: the first of them is the fresh one.
+    Ok((0..deliveries.len()).filter(|index| inserted.remove(&deliveries[*index].key())).collect())
+}
+
+/// What an id that was not fresh is known for.
+struct Known {
+    body_digest: Vec<u8>,
+    run: Option<(RunId, RunState)>,
+}
+
+async fn known(
+    tx: &mut Transaction<'static, Sqlite>,
+    deliveries: &[Identified],
+    fresh: &HashSet<usize>,
+) -> Result<HashMap<(String, String), Known>, LedgerError> {
+    let asked: Vec<(String, String)> = (0..deliveries.len())
+        .filter(|index| !fresh.contains(index))
+        .map(|index| deliveries[index].key())
+        .collect();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(String, String, Vec<u8>, Option<Uuid>, Option<String>)> = sqlx::query_as(
+        "-- inbox::known
+         select deliveries.sync, delivery_id, body_digest, run_id, runs.state
+         from deliveries left join runs on runs.id = deliveries.run_id
+         where outcome in ('accepted', 'ignored')
+           and (deliveries.sync, delivery_id) in (select value ->> 0, value ->> 1 from json_each($1))",
+    )
+    .bind(Json(asked))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(LedgerError::during("record deliveries"))?;
+    Ok(rows
+        .into_iter()
+        .map(|(sync, id, body_digest, run, state)| {
+            let state = state.and_then(|state| state.parse().ok()).unwrap_or(RunState::Queued);
+            ((sync, id), Known { body_digest, run: run.map(|run| (RunId(run), state)) })
+        })
+        .collect())
+}
+
+fn answer(
+    delivery: &Identified,
+    is_fresh: bool,
+    runs: &HashMap<String, Enqueued>,
+    known: &HashMap<(String, String), Known>,
+) -> Recorded {
+    let delivery_id = delivery.id.clone();
+    if is_fresh {
+        return match (&delivery.new.decision, runs.get(&delivery.new.sync)) {
+            (Decision::Run, Some(queued)) => {
+                Recorded::Accepted { delivery_id, run_id: queued.run_id, state: queued.state }
+            }
+            _ => Recorded::Ignored { delivery_id },
+        };
+    }
+    match known.get(&delivery.key()) {
+        Some(known) if known.body_digest == delivery.new.body_digest => {
+            Recorded::Duplicate { delivery_id, run: known.run }
+        }
+        _ => Recorded::Conflict,
+    }
+}
+
+/// Duplicates and conflicts are counted in one line each.
+async fn count_repeats(
+    tx: &mut Transaction<'static, Sqlite>,
+    deliveries: &[Identified],
+    recorded: &[Recorded],
+) -> Result<(), LedgerError> {
+    let repeated: Vec<(&Identified, &str, Option<Uuid>)> = deliveries
+        .iter()
+        .zip(recorded)
+        .filter_map(|(delivery, recorded)| match recorded {
+            Recorded::Duplicate { run, .. } => Some((delivery, "duplicate", run.map(|(run, _)| run.0))),
+            Recorded::Conflict => Some((delivery, "conflict", None)),
+            Recorded::Accepted { .. } | Recorded::Ignored { .. } => None,
+        })
+        .collect();
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+        "-- inbox::count_repeats
+         insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, run_id, secret) ",
+    );
+    query.push_values(repeated, |mut row, (delivery, outcome, run)| {
+        row.push_bind(&delivery.new.sync)
+            .push_bind(&delivery.id)
+            .push_bind(outcome)
+            .push_bind(&delivery.new.body_digest[..])
+            .push_bind(micros(delivery.new.received_at))
+            .push_bind(&delivery.new.event_type)
+            .push_bind(run)
+            .push_bind(i64::from(delivery.new.secret));
+    });
+    query.push(
+        " on conflict (sync, delivery_id, outcome) where outcome in ('duplicate', 'conflict')
+          do update set times = times + 1, received_at = excluded.received_at, secret = excluded.secret",
+    );
+    query.build().execute(&mut **tx).await.map(drop).map_err(LedgerError::during("record deliveries"))
+}

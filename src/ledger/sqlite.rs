@@ -1,0 +1,154 @@
+//! What is particular to the embedded ledger: the file, its lock, its pragmas, its library.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::SqlitePool;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::LedgerError;
+use crate::config;
+
+/// Older libraries may lose committed transactions in WAL mode ("WAL-reset bug").
+/// Source: SQLite release notes, 3.51.3.
+const OLDEST_LIBRARY: (u32, u32, u32) = (3, 51, 3);
+/// How long a write waits for a foreign process that holds the file: under the senders' shortest patience.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a caller waits for its turn to write.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections for reading: the API's lists beside the worker's look-ups, on a small machine.
+const READERS: u32 = 4;
+/// The file is checked at start up to this size; a larger one would keep callbacks waiting.
+const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
+/// What the write-ahead log is cut back to once it has been longer.
+const LOG_BYTES: &str = "67108864";
+
+/// An opened ledger file.
+pub(super) struct Opened {
+    pub path: PathBuf,
+    pub writer: SqlitePool,
+    pub readers: SqlitePool,
+    pub lock: File,
+}
+
+/// Takes the file for this process and brings its schema up to date.
+pub(super) async fn open(settings: &config::Ledger) -> Result<Opened, LedgerError> {
+    let url = config::resolve_url(&settings.url)
+        .map_err(|error| LedgerError::Unusable(format!("ledger.url: {error}")))?;
+    let path = url.expose_secret().strip_prefix("sqlite://").map(PathBuf::from).ok_or_else(|| {
+        LedgerError::Unusable("ledger.url: this version keeps its ledger in SQLite: sqlite://FILE".to_owned())
+    })?;
+    let lock = lock(&path)?;
+    create_private(&path)?;
+    let options = options(&path);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(TURN_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.clone())
+        .await
+        .map_err(LedgerError::during("open"))?;
+    check_library(&writer).await?;
+    check_file(&writer, &path).await?;
+    migrate(&writer).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(TURN_TIMEOUT)
+        .connect_with(options.read_only(true))
+        .await
+        .map_err(LedgerError::during("open"))?;
+    Ok(Opened { path, writer, readers, lock })
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL may roll an acknowledged commit back at power loss. Source: SQLite docs, PRAGMA synchronous.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("secure_delete", "on")
+        .pragma("journal_size_limit", LOG_BYTES)
+        .optimize_on_close(true, None)
+}
+
+/// One process at a time: two would void each other's leases.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let beside = beside(path, ".lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&beside);
+    let file = file.map_err(|error| unusable(&beside, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(unusable(&beside, &error)),
+    }
+}
+
+/// The file holds customer ids: for its owner only.
+fn create_private(path: &Path) -> Result<(), LedgerError> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    file.map(drop).map_err(|error| unusable(path, &error))
+}
+
+/// A file of the same name with another ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> LedgerError {
+    LedgerError::Unusable(format!("ledger.url: {} cannot be used: {error}", path.display()))
+}
+
+async fn check_library(writer: &SqlitePool) -> Result<(), LedgerError> {
+    let version: String = sqlx::query_scalar("select sqlite_version()")
+        .fetch_one(writer)
+        .await
+        .map_err(LedgerError::during("open"))?;
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if found < OLDEST_LIBRARY {
+        return Err(LedgerError::Unusable(format!(
+            "SQLite {version} may lose committed transactions; 3.51.3 or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+async fn check_file(writer: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    if bytes > CHECKED_BYTES {
+        tracing::info!(bytes, "the ledger is large; its file is not checked at start");
+        return Ok(());
+    }
+    let found: String =
+        sqlx::query_scalar("pragma quick_check(1)").fetch_one(writer).await.map_err(|_| damaged(path))?;
+    if found == "ok" { Ok(()) } else { Err(damaged(path)) }
+}
+
+fn damaged(path: &Path) -> LedgerError {
+    let path = path.display();
+    LedgerError::Unusable(format!(
+        "ledger.url: {path} is damaged, or not SQLite; nothing was changed. Restore a backup"
+    ))
+}
+
+async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
+    use sqlx::migrate::MigrateError;
+    sqlx::migrate!("src/ledger/migrations").run(writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => LedgerError::Unusable(format!(
+            "ledger.url: the schema has version {version}, which is newer than this binary; nothing was changed"
+        )),
+        MigrateError::Execute(source) => LedgerError::Unavailable { what: "migrate", source },
+        other => LedgerError::Unusable(format!("ledger.url: the schema cannot be brought up to date: {other}")),
+    })
+}

@@ -1,0 +1,114 @@
+//! What happens by the clock: the cadence's runs, probes of blocked syncs, pruning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::Syncs;
+use crate::cadence;
+use crate::clock::Clock;
+use crate::config;
+use crate::ledger::{Ledger, LedgerError, NewRun};
+use crate::run::{Mode, TriggerKind};
+
+/// How often the clock is looked at: a cron expression has minutes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a blocked sync's key is tried with an empty body.
+const PROBE_EVERY: Duration = Duration::from_secs(300);
+/// How often what is past retention is pruned.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// Looks after everything that happens by the clock, until told to drain.
+pub(super) struct Schedule {
+    pub ledger: Ledger,
+    pub syncs: Arc<dyn Syncs>,
+    pub clock: Clock,
+    pub draining: CancellationToken,
+}
+
+impl Schedule {
+    pub(super) async fn keep(self) {
+        let every = |period| {
+            let mut interval = tokio::time::interval(period);
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            interval
+        };
+        let (mut look, mut probe, mut prune) = (every(LOOK_EVERY), every(PROBE_EVERY), every(PRUNE_EVERY));
+        loop {
+            let (what, done) = tokio::select! {
+                () = self.draining.cancelled() => return,
+                _ = look.tick() => ("cadence", self.start_due().await),
+                _ = probe.tick() => ("probe", self.probe_blocked().await),
+                _ = prune.tick() => ("prune", self.ledger.prune(self.clock.now()).await.map(drop)),
+            };
+            if let Err(error) = done {
+                tracing::warn!(what, error = &error as &dyn std::error::Error, "not done by the clock; tried again");
+            }
+        }
+    }
+
+    /// Queues a run for every sync whose cadence has a slot that nobody has answered for. Of several missed slots
+    /// only the last counts.
+    async fn start_due(&self) -> Result<(), LedgerError> {
+        for (sync, cadence) in self.syncs.cadences() {
+            let now = self.clock.now();
+            let Some(last) = self.ledger.last_slot(&sync).await? else {
+                // Never scheduled before: slots before today are nobody's.
+                self.ledger.take_slot(&sync, now, None).await?;
+                continue;
+            };
+            if let Some(slot) = last_due(&cadence, last, now) {
+                let run = by_the_clock(&sync, Mode::Delta, "cadence");
+                self.ledger.take_slot(&sync, slot, Some(run)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries the key of every blocked sync; one that Braze takes again is unblocked, and gets one run.
+    async fn probe_blocked(&self) -> Result<(), LedgerError> {
+        for sync in self.syncs.ids() {
+            if self.ledger.sync_state(&sync).await?.blocked.is_none() {
+                continue;
+            }
+            let Ok(rooms) = self.syncs.rooms(&sync) else { continue };
+            match rooms.braze.probe().await {
+                Ok(()) => {
+                    if self.ledger.unblock(&sync).await? {
+                        tracing::info!(%sync, "Braze takes the key again");
+                        self.ledger.enqueue(by_the_clock(&sync, Mode::Delta, "unblocked")).await?;
+                    }
+                }
+                Err(stop) => tracing::info!(%sync, reason = %stop, "still blocked"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries blocked syncs at once, as after a reload.
+    pub(super) async fn probe_now(&self) {
+        if let Err(error) = self.probe_blocked().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "blocked syncs not probed");
+        }
+    }
+}
+
+fn by_the_clock(sync: &str, mode: Mode, reason: &str) -> NewRun {
+    NewRun {
+        sync: sync.to_owned(),
+        mode,
+        kind: TriggerKind::Schedule,
+        actor: None,
+        reason: Some(reason.to_owned()),
+        retrigger_of: None,
+        customers: None,
+        idempotency: None,
+    }
+}
+
+/// The last slot after `last` that is not still to come.
+fn last_due(cadence: &config::Cadence, last: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    cadence::last_of(cadence, now).filter(|slot| *slot > last)
+}
