@@ -174,7 +174,13 @@ impl ChunkBuilder {
 
     /// Takes what is held, leaving the builder empty.
     pub fn take(&mut self) -> Chunk {
-        let fresh = Chunk { width: self.chunk.width, ..Chunk::default() };
+        // The next chunk will be about as large: its buffers need not grow step by step.
+        let fresh = Chunk {
+            bytes: Vec::with_capacity(self.chunk.bytes.len() + self.chunk.bytes.len() / 16),
+            customers: Vec::with_capacity(self.chunk.customers.len() + 1),
+            cells: Vec::with_capacity(self.chunk.cells.len() + self.chunk.width),
+            width: self.chunk.width,
+        };
         std::mem::replace(&mut self.chunk, fresh)
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use chrono::Datelike;
+
 use super::{Cell, Code, UpdatedAt, Value, Zone, decimal, json};
 
 /// Most characters of a string value; over it Braze does nothing. Source: Braze docs, Data types.
@@ -164,10 +166,11 @@ impl Attribute {
             _ => return Err(Code::WrongType),
         };
         // Braze keeps dates outside these years as strings. Source: Braze docs, User attributes object.
-        if !(0..=3000).contains(&chrono::Datelike::year(&date)) {
+        let (year, month, day) = (date.year(), date.month(), date.day());
+        if !(0..=3000).contains(&year) {
             return Err(Code::WrongType);
         }
-        write!(out, "\"{}\"", date.format("%Y-%m-%d")).expect("a Vec takes every write");
+        write!(out, "\"{year:04}-{month:02}-{day:02}\"").expect("a Vec takes every write");
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod selection;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{self, SourceKind};
@@ -33,6 +34,8 @@ use mapping::Mapping;
 const CHUNK_CUSTOMERS: usize = 4_000;
 /// Bytes of one chunk, for wide rows: with two waiting and one being filled, a read stays near 4 MiB.
 const CHUNK_BYTES: usize = 1024 * 1024;
+/// How long a snapshot is held while nobody takes from it: longer pins what the warehouse would clean up.
+const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
 
 /// One sync's view of a warehouse.
 #[derive(Debug)]

@@ -8,8 +8,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::source::SourceError;
 use crate::source::mapping::{Mapping, Relation};
 
-/// How long to wait for somebody else's lock: writers commit in far less, and the run's own patience follows.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// KiB of page cache, which bounds the memory of a sort too; what does not fit is sorted in a temporary file.
 const CACHE_KIB: i64 = 64 * 1024;
 /// The name of the temporary view that stands for a `query`.
@@ -21,7 +19,7 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn open(path: &Path, mapping: &Mapping) -> Result<Self, SourceError> {
+    pub(super) fn open(path: &Path, mapping: &Mapping, lock_wait: Duration) -> Result<Self, SourceError> {
         match std::fs::metadata(path) {
             Ok(found) if found.is_file() => {}
             Ok(_) => return Err(SourceError::Unusable(format!("{} is not a file", path.display()))),
@@ -30,7 +28,7 @@ impl File {
         let connect = || -> rusqlite::Result<Connection> {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
-            connection.busy_timeout(BUSY_WAIT)?;
+            connection.busy_timeout(lock_wait)?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             // The first look into the file: says at once if it is no database, or locked.
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -42,9 +40,9 @@ impl File {
         Ok(file)
     }
 
-    /// Begins the one transaction everything is read in, and has it see the file as it is now.
+    /// Begins the one transaction everything is read in.
     pub(super) fn begin(&self) -> Result<(), SourceError> {
-        self.connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").map_err(failed)
+        self.connection.execute_batch("BEGIN").map_err(failed)
     }
 
     /// A query becomes a temporary view: SQLite takes nothing but a SELECT there, and tells its columns' types.
@@ -87,10 +85,9 @@ pub(super) fn failed(error: rusqlite::Error) -> SourceError {
     let unreachable = |what: &str| SourceError::Unreachable(what.to_owned());
     let unusable = |what: &str| SourceError::Unusable(what.to_owned());
     match error.sqlite_error_code() {
-        Some(Code::DatabaseBusy | Code::DatabaseLocked) => SourceError::Busy(format!(
-            "the SQLite file stayed locked for {} s: somebody else is writing it",
-            BUSY_WAIT.as_secs()
-        )),
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            SourceError::Busy("the SQLite file stayed locked: somebody else is writing it".to_owned())
+        }
         Some(Code::CannotOpen) => {
             unreachable("the SQLite file cannot be opened: it is gone, or it or its -wal may not be read")
         }

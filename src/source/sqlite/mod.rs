@@ -20,12 +20,22 @@ use crate::customer::Chunk;
 use super::filter::Filter;
 use super::mapping::Mapping;
 use super::reading::{CHUNKS_AHEAD, Reader};
-use super::{Description, Reading, Selection, SourceError};
+use super::{Description, Reading, SNAPSHOT_HOLD, Selection, SourceError};
 
 pub(super) use hand_over::Hold;
 
-/// How long a snapshot is held while nobody takes from it. Source: contract §4.1.
-const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
+/// How long to wait for what others hold, and to hold what others wait for.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// A snapshot is held so long while nobody takes from it.
+    snapshot: Duration,
+    /// Somebody else's lock is waited for so long.
+    lock: Duration,
+}
+
+/// Writers commit in far less than the five seconds; the run's own patience follows. A held snapshot keeps a
+/// `-wal` from shrinking, or in the older journal mode keeps writers out.
+const WAITS: Waits = Waits { snapshot: SNAPSHOT_HOLD, lock: Duration::from_secs(5) };
 
 /// A SQLite file, read for one sync.
 #[derive(Clone, Debug)]
@@ -33,7 +43,7 @@ pub struct Sqlite {
     path: PathBuf,
     mapping: Arc<Mapping>,
     clock: Clock,
-    hold: Duration,
+    waits: Waits,
 }
 
 impl Sqlite {
@@ -43,7 +53,7 @@ impl Sqlite {
         clock: Clock,
     ) -> Result<Self, SourceError> {
         let path = path(settings.url.as_deref())?;
-        Ok(Self { path, mapping, clock, hold: SNAPSHOT_HOLD })
+        Ok(Self { path, mapping, clock, waits: WAITS })
     }
 
     pub(super) fn mapping(&self) -> &Mapping {
@@ -71,13 +81,13 @@ impl Sqlite {
     }
 
     fn open_file(&self) -> Result<file::File, SourceError> {
-        file::File::open(&self.path, &self.mapping)
+        file::File::open(&self.path, &self.mapping, self.waits.lock)
     }
 
     pub(super) async fn read(&self, selection: Selection) -> Result<Reading, SourceError> {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let (ready, opened) = oneshot::channel();
-        let (hold, outlet) = hand_over::pair(sender, self.hold);
+        let (hold, outlet) = hand_over::pair(sender, self.waits.snapshot);
         let filter = Filter::new(selection.rows.clone(), self.mapping.zone);
         let scan = scan::Scan::new(self.clone(), selection, filter, outlet);
         let thread = std::thread::Builder::new()
@@ -121,22 +131,4 @@ fn path(url: Option<&str>) -> Result<PathBuf, SourceError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_file() {
-        assert_eq!(path(Some("sqlite://data/w.db")), Ok("data/w.db".into()));
-        assert_eq!(path(Some("sqlite:///var/w.db")), Ok("/var/w.db".into()));
-        for url in [
-            None,
-            Some(""),
-            Some("sqlite://"),
-            Some("postgres://h/d"),
-            Some("env:"),
-            Some("env:NOT_SET_HERE"),
-        ] {
-            assert!(matches!(path(url), Err(SourceError::Config { key: "url", .. })), "{url:?}");
-        }
-    }
-}
+mod tests;

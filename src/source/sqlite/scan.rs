@@ -20,6 +20,8 @@ pub(super) struct Opened {
     pub total: Option<u64>,
 }
 
+type Ready = oneshot::Sender<Result<Opened, SourceError>>;
+
 /// Where to read on.
 #[derive(Clone, Debug, PartialEq)]
 enum Resume {
@@ -98,7 +100,7 @@ impl Scan {
     }
 
     /// Reads to the end, or until nobody wants any more.
-    pub(super) fn run(mut self, ready: oneshot::Sender<Result<Opened, SourceError>>) {
+    pub(super) fn run(mut self, ready: Ready) {
         let mut ready = Some(ready);
         if let Err(error) = self.read_all(&mut ready) {
             match ready {
@@ -109,31 +111,10 @@ impl Scan {
         }
     }
 
-    fn read_all(
-        &mut self,
-        ready: &mut Option<oneshot::Sender<Result<Opened, SourceError>>>,
-    ) -> Result<(), SourceError> {
+    fn read_all(&mut self, ready: &mut Option<Ready>) -> Result<(), SourceError> {
         loop {
-            let file = self.sqlite.open_file()?;
-            self.outlet.interrupt_with(file.connection.get_interrupt_handle());
-            if self.outlet.is_unwanted() {
-                return Ok(());
-            }
-            // Taken before the snapshot: whatever commits in between is read and lies past it.
-            let ceiling = self.sqlite.clock.now();
-            file.begin()?;
-            let schema = Schema::look(&file, &self.sqlite.mapping)?;
-            schema.description.require_sound()?;
-            if let Some(ready) = ready.take() {
-                let total = if self.wants_all { count(&file, &self.sqlite.mapping) } else { None };
-                if ready.send(Ok(Opened { ceiling, total })).is_err() {
-                    return Ok(());
-                }
-            }
-            let went = self.read_snapshot(&file, &schema)?;
-            // Statement and snapshot go before the wait, not after.
-            drop(file);
-            match went {
+            // Statement and snapshot are gone when this returns: before the wait, not after.
+            match self.read_on(ready)? {
                 Went::Unwanted => return Ok(()),
                 Went::Waiting(chunk) => {
                     if !self.outlet.offer_at_leisure(Ok(Some(chunk))) {
@@ -148,6 +129,32 @@ impl Scan {
                 }
             }
         }
+    }
+
+    /// Opens the file and reads one snapshot of it.
+    fn read_on(&mut self, ready: &mut Option<Ready>) -> Result<Went, SourceError> {
+        let file = self.sqlite.open_file()?;
+        // Taken before the snapshot: whatever commits in between is read and lies past it.
+        let ceiling = self.sqlite.clock.now();
+        file.begin()?;
+        // Pins the snapshot. And SQLite forgets an interrupt when a statement starts while no other is under way:
+        // with this one under way, none that comes between two statements is lost.
+        let mut anchor = file.connection.prepare("SELECT 1 FROM sqlite_schema").map_err(failed)?;
+        let mut anchored = anchor.query([]).map_err(failed)?;
+        anchored.next().map_err(failed)?;
+        self.outlet.interrupt_with(file.connection.get_interrupt_handle());
+        if self.outlet.is_unwanted() {
+            return Ok(Went::Unwanted);
+        }
+        let schema = Schema::look(&file, &self.sqlite.mapping)?;
+        schema.description.require_sound()?;
+        if let Some(ready) = ready.take() {
+            let total = if self.wants_all { count(&file, &self.sqlite.mapping) } else { None };
+            if ready.send(Ok(Opened { ceiling, total })).is_err() {
+                return Ok(Went::Unwanted);
+            }
+        }
+        self.read_snapshot(&file, &schema)
     }
 
     fn read_snapshot(&mut self, file: &File, schema: &Schema) -> Result<Went, SourceError> {
