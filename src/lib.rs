@@ -1,4 +1,6 @@
 //! peak-braze sends the customer predictions that changed in Peak to Braze, and keeps a receipt of every run.
+pub mod api;
+pub mod cadence;
 pub mod callback;
 pub mod cli;
 pub mod clock;

@@ -1,0 +1,78 @@
+//! The HTTP surface: callbacks in, runs and syncs out.
+//!
+//! A handler extracts, makes one ledger call, responds. Errors are problem documents with a stable code; every
+//! wait and every size has a bound, listed in [`Limits`]. The server has its own accept loop, because it must
+//! outlive slow and silent clients ([`Server`]).
+
+mod auth;
+mod callbacks;
+mod connections;
+mod customers;
+mod deliveries;
+mod docs;
+mod document;
+mod envelope;
+mod events;
+mod extract;
+mod flood;
+mod health;
+mod idempotency;
+mod limits;
+mod measure;
+mod problem;
+mod rejections;
+mod runs;
+mod server;
+mod state;
+mod syncs;
+mod tls;
+mod triggers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::response::IntoResponse;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use document::{openapi, openapi_json};
+pub use limits::Limits;
+pub use measure::{ACK_SECONDS, CLOCK_SKEW_SECONDS, REQUEST_SECONDS};
+pub use server::{Server, ServerError};
+pub use state::{Api, ApiError, OnTrigger, Setup};
+
+/// Every route of the API, the reference and the probes.
+pub fn router(api: Arc<Api>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(envelope::not_found)
+        .method_not_allowed_fallback(envelope::method_not_allowed)
+        .layer(CatchPanicLayer::custom(|_| problem::Problem::from(problem::Code::Internal).into_response()))
+        .layer(middleware::from_fn(envelope::wrap))
+        .with_state(api)
+}
+
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(document::head())
+        .routes(routes!(callbacks::receive))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(syncs::list))
+        .routes(routes!(syncs::show))
+        .routes(routes!(triggers::trigger))
+        .routes(routes!(triggers::pause))
+        .routes(routes!(triggers::resume))
+        .routes(routes!(customers::show))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(events::watch))
+        .routes(routes!(rejections::list))
+        .routes(routes!(triggers::retrigger))
+        .routes(routes!(triggers::cancel))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(docs::json))
+        .routes(routes!(docs::html))
+}
