@@ -1,4 +1,12 @@
 //! The stories: what the whole promises, told against real parts.
 
+mod api_access;
+mod api_callbacks;
+mod api_events;
+mod api_reads;
+mod api_reference;
+mod api_server;
+mod api_triggers;
 mod source_sqlite;
 mod source_suite;
+mod support;
