@@ -46,13 +46,11 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, P
     }
     // Held over the probe: whoever else asks meanwhile gets its result.
     let mut last = api.readiness.0.lock().await;
-    let ready = match *last {
-        Some((at, ready)) if at.elapsed() < PROBE_AGE => ready,
-        _ => api.ask(api.ledger().probe()).await.is_ok(),
-    };
     if last.is_none_or(|(at, _)| at.elapsed() >= PROBE_AGE) {
+        let ready = api.ask(api.ledger().probe()).await.is_ok();
         *last = Some((Instant::now(), ready));
     }
+    let ready = last.is_some_and(|(_, ready)| ready);
     if ready { Ok("ok\n") } else { Err(Code::LedgerUnavailable.into()) }
 }
 

@@ -41,7 +41,7 @@ const TRIGGERS_PER_MINUTE: u32 = 300;
 pub struct Limits {
     /// For a request's head, and between requests.
     pub header_timeout: Duration,
-    /// Most bytes a request's head may have; 8 KiB at least.
+    /// Most bytes a request's head may have.
     pub header_bytes: usize,
     /// For a request's body.
     pub body_timeout: Duration,

@@ -33,6 +33,9 @@ use crate::config;
 /// Until a file descriptor may be free again: long enough not to spin, too short for a sender to notice.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// hyper takes no smaller buffer.
+const MIN_BUFFER_BYTES: usize = 8192;
+
 /// What whoever is turned away reads, if it still listens.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -193,7 +196,7 @@ impl Handler {
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_header_size(self.limits.header_bytes)
-            .max_buf_size(self.limits.header_bytes)
+            .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER_BYTES))
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {

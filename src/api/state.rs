@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -163,15 +164,37 @@ impl Api {
         &self,
         answer: impl Future<Output = Result<T, LedgerError>>,
     ) -> Result<T, Problem> {
-        match tokio::time::timeout(self.setup.limits.handler_timeout, answer).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Code::LedgerUnavailable.into()),
-        }
+        within(self.setup.limits.handler_timeout, answer).await
     }
 
     /// A run the caller may see.
     pub(super) async fn run(&self, caller: &Caller, id: RunId) -> Result<Run, Problem> {
         let run = self.ask(self.ledger().run(id)).await?;
         run.filter(|run| caller.sees(&run.sync)).ok_or_else(|| Code::UnknownRun.into())
+    }
+}
+
+/// A ledger that does not answer is as good as none: whoever asked is told to come again. What it was asked may
+/// still happen, so a delivery that comes again is a duplicate.
+async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Code::LedgerUnavailable.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_ledger_is_unavailable_after_three_seconds() {
+        let began = tokio::time::Instant::now();
+        let answer = within::<()>(Limits::default().handler_timeout, std::future::pending()).await;
+        assert_eq!(answer.map_err(|problem| problem.code), Err(Code::LedgerUnavailable));
+        assert_eq!(began.elapsed().as_secs(), 3);
     }
 }

@@ -96,7 +96,7 @@ async fn view(ledger: &Ledger, sync: &Endpoint, now: DateTime<Utc>) -> Result<Sy
         stale: is_stale(cadence, &known, now),
         watermark: known.watermark,
         freshness_secs: known.watermark_moved_at.map(|at| (now - at).num_seconds().max(0)),
-        last_run: newest(ledger, id, None).await?,
+        last_run: newest(ledger, id, None, MAX_PLANS).await?,
         next_run_at: cadence.filter(|_| !known.paused).and_then(|cadence| cadence::next_of(cadence, now)),
         outstanding_rejections: ledger.outstanding_rejections(id).await?,
         blocked_reason: known.blocked.map(|blocked| blocked.code),
@@ -112,21 +112,30 @@ fn is_stale(cadence: Option<&config::Cadence>, known: &SyncState, now: DateTime<
     }
 }
 
+/// Most plans looked past for the newest run. They come one at a time, but many may have ended since.
+const MAX_PLANS: u32 = 50;
+
+/// Runs of one sync in one state that is not final: the sync's own and a plan.
+const MAX_ALIKE: u32 = 4;
+
 /// The state of the active run, else of the queued one.
 async fn state_word(ledger: &Ledger, sync: &str) -> Result<&'static str, LedgerError> {
     for state in [RunState::Held, RunState::Waiting, RunState::Running, RunState::Queued] {
-        if newest(ledger, sync, Some(state)).await?.is_some() {
+        if newest(ledger, sync, Some(state), MAX_ALIKE).await?.is_some() {
             return Ok(state.as_str());
         }
     }
     Ok("idle")
 }
 
-/// Plans come one at a time, but many may have ended since the last run; looking past this many is not worth it.
-const MAX_PLANS: u32 = 50;
-
-async fn newest(ledger: &Ledger, sync: &str, state: Option<RunState>) -> Result<Option<Run>, LedgerError> {
+/// The newest run, plans aside.
+async fn newest(
+    ledger: &Ledger,
+    sync: &str,
+    state: Option<RunState>,
+    most: u32,
+) -> Result<Option<Run>, LedgerError> {
     let filter = RunFilter { sync: Some(sync.to_owned()), syncs: None, state };
-    let page = ledger.runs(&filter, MAX_PLANS, None).await?;
+    let page = ledger.runs(&filter, most, None).await?;
     Ok(page.items.into_iter().find(|run| run.mode != Mode::Plan))
 }

@@ -96,7 +96,7 @@ async fn trace_connect_and_unknown_paths_are_refused() {
     trace.is_problem(405, "method_not_allowed");
     assert!(!trace.text.contains(OPS));
     let mut wire = Wire::open(service.addr).await;
-    wire.say("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n").await;
+    wire.say("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n").await;
     let heard = wire.hear().await;
     assert!(heard.starts_with("HTTP/1.1 405"), "{heard}");
     for path in ["/nowhere", "/v1", "/v1/callbacks", "/v1/runs/", "/livez/"] {

@@ -3,6 +3,7 @@
 mod api_access;
 mod api_callbacks;
 mod api_events;
+mod api_metrics;
 mod api_reads;
 mod api_reference;
 mod api_server;
