@@ -12,6 +12,9 @@ const HEADER_BYTES: usize = 16 * 1024;
 /// The default body limit over a line of 140 kbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A reader that takes nothing for so long is gone, or wants our memory.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The strictest sender known (Slack) hangs up after 3 s: an answer after that is heard by nobody.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -45,6 +48,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// For a request's body.
     pub body_timeout: Duration,
+    /// For a client to take the next part of an answer.
+    pub write_timeout: Duration,
     /// For the ledger's part in an answer.
     pub handler_timeout: Duration,
     /// Most connections open at once.
@@ -69,6 +74,7 @@ impl Default for Limits {
             header_timeout: HEADER_TIMEOUT,
             header_bytes: HEADER_BYTES,
             body_timeout: BODY_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             handler_timeout: HANDLER_TIMEOUT,
             connections: CONNECTIONS,
             connections_per_ip: CONNECTIONS_PER_IP,

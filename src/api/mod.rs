@@ -23,6 +23,7 @@ mod problem;
 mod rejections;
 mod runs;
 mod server;
+mod stall;
 mod state;
 mod syncs;
 mod tls;

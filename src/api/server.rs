@@ -27,6 +27,7 @@ use tower::ServiceExt;
 
 use super::connections::{Connections, Slot};
 use super::limits::Limits;
+use super::stall::Stall;
 use super::tls::{self, TlsError};
 use crate::config;
 
@@ -197,7 +198,7 @@ impl Handler {
             .header_read_timeout(self.limits.header_timeout)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER_BYTES))
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Stall::new(stream, self.limits.write_timeout)), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -73,6 +73,14 @@ async fn address_over_its_share_is_turned_away() {
 }
 
 #[tokio::test]
+async fn answer_nobody_takes_is_given_up() {
+    let service = Service::with(|limits, _| limits.write_timeout = SHORT).await;
+    let mut deaf = Wire::open(service.addr).await;
+    let asked = deaf.say_while_taken("GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(asked.is_err(), "the server hangs up");
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_all_answered() {
     let service = Service::start().await;
     let mut wire = Wire::open(service.addr).await;
@@ -122,9 +130,19 @@ async fn expectation_is_met_before_the_body_is_sent() {
     assert_eq!(send(request).await.status, StatusCode::ACCEPTED);
 }
 
+/// With no bound but the drain's own, so that nothing else closes a connection.
+async fn drained_within(drain_secs: u64) -> Service {
+    let hour = Duration::from_secs(3600);
+    Service::with(|limits, config| {
+        (limits.header_timeout, limits.body_timeout) = (hour, hour);
+        config.server.drain_secs = drain_secs;
+    })
+    .await
+}
+
 #[tokio::test]
 async fn drain_finishes_what_is_under_way_and_takes_nothing_new() {
-    let service = Service::with(|_, config| config.server.drain_secs = 30).await;
+    let service = drained_within(3600).await;
     let mut under_way = Wire::open(service.addr).await;
     under_way.say("POST /v1/callbacks/segments HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
     under_way.wait_for("100 Continue\r\n\r\n").await;
@@ -146,7 +164,7 @@ async fn drain_finishes_what_is_under_way_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn drain_ends_in_time_whatever_clients_do() {
-    let service = Service::with(|_, config| config.server.drain_secs = 0).await;
+    let service = drained_within(0).await;
     let mut stuck = Wire::open(service.addr).await;
     stuck.say("POST /v1/callbacks/segments HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
     stuck.wait_for("100 Continue\r\n\r\n").await;

@@ -258,6 +258,16 @@ impl Wire {
         self.0.write_all(text.as_bytes()).await.expect("written");
     }
 
+    /// Says `text` over and over, hearing nothing, until the server hangs up.
+    pub async fn say_while_taken(&mut self, text: &str) -> std::io::Result<()> {
+        let saying = async {
+            loop {
+                self.0.write_all(text.as_bytes()).await?;
+            }
+        };
+        tokio::time::timeout(PATIENCE, saying).await.expect("the server hangs up")
+    }
+
     /// Reads up to `text` and forgets it.
     pub async fn wait_for(&mut self, text: &str) {
         let mut heard = Vec::new();
