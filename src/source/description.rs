@@ -116,6 +116,16 @@ impl Description {
         attributes.iter().map(|one| Attribute { kind: kind_of(&one.name), ..one.clone() }).collect()
     }
 
+    /// Adds what is wrong with a column.
+    pub(super) fn note(&mut self, column: &str, why: impl Into<String>, is_fatal: bool) {
+        self.problems.push(Problem {
+            column: Some(column.to_owned()),
+            why: why.into(),
+            nearest: None,
+            is_fatal,
+        });
+    }
+
     /// The first fatal problem as the error that ends a run before any row.
     ///
     /// # Errors
@@ -130,5 +140,17 @@ impl Description {
                 nearest: problem.nearest.clone(),
             }),
         }
+    }
+}
+
+/// Whether values of one kind can become another at all.
+pub(super) fn fits(given: Kind, wanted: Kind) -> bool {
+    match wanted {
+        Kind::AsGiven | Kind::String => true,
+        Kind::Number => matches!(given, Kind::Number | Kind::String | Kind::AsGiven),
+        Kind::Boolean => matches!(given, Kind::Boolean | Kind::Number | Kind::String | Kind::AsGiven),
+        Kind::Date => matches!(given, Kind::Date | Kind::Timestamp | Kind::String | Kind::AsGiven),
+        Kind::Timestamp => !matches!(given, Kind::Boolean | Kind::Json),
+        Kind::Json => matches!(given, Kind::Json | Kind::String | Kind::AsGiven),
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Mapping {
     pub updated_at: String,
     pub attributes: Arc<[Attribute]>,
     pub zone: Zone,
+    /// The zone's name, for a warehouse that reads local times itself.
+    pub timezone: String,
+    pub overlap_secs: u64,
 }
 
 impl Mapping {
@@ -38,6 +41,8 @@ impl Mapping {
             updated_at: identifier::column("updated_at", &sync.updated_at)?,
             attributes: attributes.collect::<Result<_, _>>()?,
             zone,
+            timezone: settings.timezone.clone(),
+            overlap_secs: sync.overlap_secs,
         })
     }
 

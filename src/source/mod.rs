@@ -4,12 +4,15 @@
 //! pass. It is let go when nobody takes from it for long, and taken up again after the last key. Warehouses
 //! differ in what stands below: a file on a thread of its own, a cursor on a connection.
 
+mod address;
 mod description;
 mod error;
 mod filter;
+mod fold;
 mod identifier;
 mod mapping;
 mod nearest;
+mod postgres;
 mod query;
 mod reading;
 mod selection;
@@ -24,6 +27,7 @@ use crate::customer::{Attribute, Chunk};
 
 pub use description::{Column, Description, Problem, Role};
 pub use error::SourceError;
+pub use postgres::Postgres;
 pub use reading::Reading;
 pub use selection::{Rows, Selection};
 pub use sqlite::Sqlite;
@@ -42,6 +46,8 @@ const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
 pub enum Source {
     /// A SQLite file.
     Sqlite(Sqlite),
+    /// PostgreSQL.
+    Postgres(Postgres),
 }
 
 impl Source {
@@ -54,6 +60,7 @@ impl Source {
         let mapping = Arc::new(Mapping::new(settings, sync)?);
         match settings.kind {
             SourceKind::Sqlite => Sqlite::new(settings, mapping, clock).map(Self::Sqlite),
+            SourceKind::Postgres => Postgres::new(settings, mapping).map(Self::Postgres),
             kind => {
                 Err(SourceError::config("kind", format!("{kind:?} sources cannot be read by this version")))
             }
@@ -63,6 +70,7 @@ impl Source {
     fn mapping(&self) -> &Mapping {
         match self {
             Self::Sqlite(sqlite) => sqlite.mapping(),
+            Self::Postgres(postgres) => postgres.mapping(),
         }
     }
 
@@ -78,6 +86,7 @@ impl Source {
     pub async fn describe(&self) -> Result<Description, SourceError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.describe().await,
+            Self::Postgres(postgres) => postgres.describe().await,
         }
     }
 
@@ -88,6 +97,7 @@ impl Source {
     pub async fn sample(&self, rows: usize) -> Result<Chunk, SourceError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.sample(rows).await,
+            Self::Postgres(postgres) => postgres.sample(rows).await,
         }
     }
 
@@ -98,6 +108,7 @@ impl Source {
     pub async fn read(&self, selection: Selection) -> Result<Reading, SourceError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.read(selection).await,
+            Self::Postgres(postgres) => postgres.read(selection).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::customer::Chunk;
 
@@ -17,12 +18,15 @@ pub(super) type Handed = Result<Option<Chunk>, SourceError>;
 pub(super) enum Reader {
     /// A thread that must be told of room.
     Thread(super::sqlite::Hold),
+    /// A task that waits for room by itself, and ends when this is dropped.
+    Task { _task: AbortOnDropHandle<()> },
 }
 
 impl Reader {
     fn make_room(&self) {
         match self {
             Self::Thread(hold) => hold.make_room(),
+            Self::Task { .. } => {}
         }
     }
 }

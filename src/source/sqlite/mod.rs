@@ -14,9 +14,10 @@ use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::config::{self, SecretRef};
+use crate::config;
 use crate::customer::Chunk;
 
+use super::address::address;
 use super::filter::Filter;
 use super::mapping::Mapping;
 use super::reading::{CHUNKS_AHEAD, Reader};
@@ -114,14 +115,7 @@ async fn on_thread<T: Send + 'static>(
 
 /// The file behind `sqlite://PATH`, `sqlite:PATH`, or a reference to one.
 fn path(url: Option<&str>) -> Result<PathBuf, SourceError> {
-    let url =
-        url.ok_or_else(|| SourceError::config("url", "a sqlite source needs one, such as sqlite://FILE"))?;
-    let resolved = match url.starts_with("env:") || url.starts_with("file:") {
-        true => SecretRef::try_from(url.to_owned())
-            .and_then(|reference| reference.resolve().map_err(|error| error.to_string()))
-            .map_err(|why| SourceError::config("url", why))?,
-        false => url.to_owned().into(),
-    };
+    let resolved = address(url)?;
     let text = resolved.expose_secret();
     let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
     match path {

@@ -11,8 +11,9 @@ use super::hand_over::{Offered, Outlet};
 use super::schema::{Begin, Schema, count};
 use crate::customer::{Chunk, ChunkBuilder, Position, Value};
 use crate::source::filter::Filter;
+use crate::source::fold::{Fold, Key, RawKey, Resume, Went};
 use crate::source::mapping::Mapping;
-use crate::source::{CHUNK_BYTES, CHUNK_CUSTOMERS, Selection, SourceError};
+use crate::source::{CHUNK_CUSTOMERS, Selection, SourceError};
 
 /// Known once the first snapshot stands.
 pub(super) struct Opened {
@@ -21,68 +22,6 @@ pub(super) struct Opened {
 }
 
 type Ready = oneshot::Sender<Result<Opened, SourceError>>;
-
-/// Where to read on.
-#[derive(Clone, Debug, PartialEq)]
-enum Resume {
-    /// After this customer.
-    After(Position),
-    /// At this key, of whose unusable rows so many were handed over.
-    At(Key, u64),
-}
-
-/// A key in the file's own form, kept past its row.
-#[derive(Clone, Debug, PartialEq)]
-enum Key {
-    /// NULL, a float or a blob: they sort before or after all others, none is usable.
-    Null,
-    Real(f64),
-    Blob(Vec<u8>),
-    Integer(i64),
-    Text(Vec<u8>),
-}
-
-impl Key {
-    fn is(&self, key: ValueRef<'_>) -> bool {
-        match (self, key) {
-            (Self::Null, ValueRef::Null) => true,
-            (Self::Real(held), ValueRef::Real(key)) => held.total_cmp(&key).is_eq(),
-            (Self::Blob(held), ValueRef::Blob(key)) | (Self::Text(held), ValueRef::Text(key)) => held == key,
-            (Self::Integer(held), ValueRef::Integer(key)) => *held == key,
-            _ => false,
-        }
-    }
-
-    fn keep(key: ValueRef<'_>) -> Self {
-        match key {
-            ValueRef::Null => Self::Null,
-            ValueRef::Real(number) => Self::Real(number),
-            ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
-            ValueRef::Integer(number) => Self::Integer(number),
-            ValueRef::Text(bytes) => Self::Text(bytes.to_vec()),
-        }
-    }
-
-    fn lend(&self) -> ValueRef<'_> {
-        match self {
-            Self::Null => ValueRef::Null,
-            Self::Real(number) => ValueRef::Real(*number),
-            Self::Blob(bytes) => ValueRef::Blob(bytes),
-            Self::Integer(number) => ValueRef::Integer(*number),
-            Self::Text(bytes) => ValueRef::Text(bytes),
-        }
-    }
-}
-
-/// How far one snapshot went.
-enum Went {
-    /// Every row has passed; these are the last customers.
-    ToTheEnd(Chunk),
-    /// Nobody took for as long as a snapshot may be held; this waits to be taken.
-    Waiting(Chunk),
-    /// Nobody wants any more.
-    Unwanted,
-}
 
 /// A scan on its own thread.
 pub(super) struct Scan {
@@ -159,7 +98,7 @@ impl Scan {
 
     fn read_snapshot(&mut self, file: &File, schema: &Schema) -> Result<Went, SourceError> {
         let resume = self.resume.take();
-        let (begin, bound) = match &resume {
+        let (begin, first) = match &resume {
             None | Some(Resume::At(Key::Null, _)) => (Begin::First, None),
             Some(Resume::After(Position::Integer(number))) => {
                 (Begin::After, Some(ValueRef::Integer(*number)))
@@ -167,99 +106,47 @@ impl Scan {
             Some(Resume::After(Position::Text(text))) => {
                 (Begin::After, Some(ValueRef::Text(text.as_bytes())))
             }
-            Some(Resume::At(key, _)) => (Begin::At, Some(key.lend())),
+            Some(Resume::At(key, _)) => (Begin::At, Some(bound(key.lend()))),
         };
         let select = schema.select(&self.sqlite.mapping, begin);
         let mut statement =
             file.connection.prepare(&select).map_err(|error| unprepared(error, &self.sqlite.mapping))?;
         let rows =
-            statement.query(rusqlite::params_from_iter(bound.map(ToSqlOutput::Borrowed))).map_err(failed)?;
-        let mut pass = Pass {
-            filter: &self.filter,
-            outlet: &self.outlet,
-            builder: ChunkBuilder::new(schema.attributes.clone(), self.sqlite.mapping.zone),
-            skip: match &resume {
-                Some(Resume::At(key, count)) => Some((key.clone(), *count)),
-                _ => None,
-            },
-            unusable: None,
-        };
-        pass.unusable.clone_from(&pass.skip);
-        let (went, resume) = pass.read(rows)?;
+            statement.query(rusqlite::params_from_iter(first.map(ToSqlOutput::Borrowed))).map_err(failed)?;
+        let zone = self.sqlite.mapping.zone;
+        let fold = Fold::new(&self.filter, schema.attributes.clone(), zone, resume.as_ref());
+        let (went, resume) = fold_rows(rows, fold, &self.outlet)?;
         self.resume = resume;
         Ok(went)
     }
 }
 
-/// One statement's rows on their way into chunks.
-struct Pass<'s> {
-    filter: &'s Filter,
-    outlet: &'s Outlet,
-    builder: ChunkBuilder,
-    /// An unusable key, and how many of its rows an earlier snapshot handed over.
-    skip: Option<(Key, u64)>,
-    /// The unusable key met last, and how many of its rows were met: each stands alone, so a chunk may be cut
-    /// between two that look the same.
-    unusable: Option<(Key, u64)>,
-}
-
-impl Pass<'_> {
-    fn read(&mut self, mut rows: Rows<'_>) -> Result<(Went, Option<Resume>), SourceError> {
-        loop {
-            let row = match rows.next() {
-                Ok(Some(row)) => row,
-                Ok(None) => return Ok((Went::ToTheEnd(self.builder.take()), None)),
-                Err(_) if self.outlet.is_unwanted() => return Ok((Went::Unwanted, None)),
-                Err(error) => return Err(failed(error)),
-            };
-            let raw_key = column(row, 0);
-            let key = key_value(raw_key);
-            if !self.filter.passes(key, value(row, 1)) || self.was_handed_over(raw_key) {
-                continue;
-            }
-            if self.is_full() && self.builder.begins_customer(key) {
-                match self.outlet.offer(Ok(Some(self.builder.take()))) {
-                    Offered::Taken => {}
-                    Offered::NoRoom(Ok(Some(chunk))) => {
-                        return Ok((Went::Waiting(chunk), Some(self.here(raw_key))));
-                    }
-                    Offered::NoRoom(_) | Offered::Unwanted => return Ok((Went::Unwanted, None)),
+fn fold_rows(
+    mut rows: Rows<'_>,
+    mut fold: Fold<'_>,
+    outlet: &Outlet,
+) -> Result<(Went, Option<Resume>), SourceError> {
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok((Went::ToTheEnd(fold.finish()), None)),
+            Err(_) if outlet.is_unwanted() => return Ok((Went::Unwanted, None)),
+            Err(error) => return Err(failed(error)),
+        };
+        let key = raw_key(row);
+        if !fold.wants(key, value(row, 1)) {
+            continue;
+        }
+        if let Some(chunk) = fold.cut_before(key) {
+            match outlet.offer(Ok(Some(chunk))) {
+                Offered::Taken => {}
+                Offered::NoRoom(Ok(Some(chunk))) => {
+                    return Ok((Went::Waiting(chunk), Some(fold.resume_at(key))));
                 }
-            }
-            self.builder.push(key, value(row, 1), |index| value(row, index + 2));
-            if self.builder.last_is_unusable() {
-                self.count_unusable(raw_key);
+                Offered::NoRoom(_) | Offered::Unwanted => return Ok((Went::Unwanted, None)),
             }
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.builder.len() >= CHUNK_CUSTOMERS || self.builder.bytes() >= CHUNK_BYTES
-    }
-
-    fn was_handed_over(&mut self, key: ValueRef<'_>) -> bool {
-        match &mut self.skip {
-            Some((skipped, left @ 1..)) if skipped.is(key) => {
-                *left -= 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn count_unusable(&mut self, raw: ValueRef<'_>) {
-        match &mut self.unusable {
-            Some((last, count)) if last.is(raw) => *count += 1,
-            last => *last = Some((Key::keep(raw), 1)),
-        }
-    }
-
-    /// This row, not yet taken in.
-    fn here(&self, key: ValueRef<'_>) -> Resume {
-        match &self.unusable {
-            Some((last, count)) if last.is(key) => Resume::At(last.clone(), *count),
-            _ => Resume::At(Key::keep(key), 0),
-        }
+        fold.push(key, value(row, 1), |index| value(row, index + 2));
     }
 }
 
@@ -275,7 +162,7 @@ pub(super) fn sample(
     let mut builder = ChunkBuilder::new(schema.attributes.clone(), mapping.zone);
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        builder.push(key_value(column(row, 0)), value(row, 1), |index| value(row, index + 2));
+        builder.push(raw_key(row).value(), value(row, 1), |index| value(row, index + 2));
     }
     Ok(builder.take())
 }
@@ -284,13 +171,23 @@ fn column<'r>(row: &'r Row<'_>, index: usize) -> ValueRef<'r> {
     row.get_ref(index).expect("the statement selects this column")
 }
 
-/// A blob where text is stored as text is no key: it would sort apart from the text of the same bytes.
-fn key_value(key: ValueRef<'_>) -> Value<'_> {
+fn raw_key<'r>(row: &'r Row<'_>) -> RawKey<'r> {
+    match column(row, 0) {
+        ValueRef::Null => RawKey::Null,
+        ValueRef::Integer(number) => RawKey::Integer(number),
+        ValueRef::Real(number) => RawKey::Real(number),
+        ValueRef::Text(bytes) => RawKey::Text(bytes),
+        ValueRef::Blob(bytes) => RawKey::Blob(bytes),
+    }
+}
+
+fn bound(key: RawKey<'_>) -> ValueRef<'_> {
     match key {
-        ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Text(bytes) => Value::Text(bytes),
-        ValueRef::Null => Value::Null,
-        ValueRef::Real(_) | ValueRef::Blob(_) => Value::Unreadable,
+        RawKey::Null => ValueRef::Null,
+        RawKey::Integer(number) => ValueRef::Integer(number),
+        RawKey::Real(number) => ValueRef::Real(number),
+        RawKey::Text(bytes) => ValueRef::Text(bytes),
+        RawKey::Blob(bytes) => ValueRef::Blob(bytes),
     }
 }
 

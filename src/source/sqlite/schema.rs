@@ -9,7 +9,7 @@ use super::file::{File, QUERY_VIEW, failed, unprepared};
 use crate::customer::Attribute;
 use crate::source::identifier::quote;
 use crate::source::mapping::{Mapping, Relation};
-use crate::source::{Description, Problem, Role, SourceError};
+use crate::source::{Description, Role, SourceError};
 
 /// Largest file whose rows are counted before they are read: about a second's work.
 const COUNTED_BYTES: i64 = 1024 * 1024 * 1024;
@@ -123,15 +123,11 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 fn note_blobs(description: &mut Description) {
-    for column in &description.columns {
+    for column in description.columns.clone() {
         let is_attribute = matches!(column.role, Role::Attribute(_));
         if is_attribute && column.source_type.to_ascii_uppercase().contains("BLOB") {
-            description.problems.push(Problem {
-                column: Some(column.name.clone()),
-                why: "is declared BLOB: blobs have no form in Braze and are rejected".to_owned(),
-                nearest: None,
-                is_fatal: false,
-            });
+            let why = "is declared BLOB: blobs have no form in Braze and are rejected";
+            description.note(&column.name, why, false);
         }
     }
 }

@@ -1,0 +1,82 @@
+//! What PostgreSQL's errors mean to us. Its texts are left out: they may quote what was read.
+
+use crate::source::SourceError;
+use crate::source::mapping::Mapping;
+
+/// What a failure while connecting or reading means.
+pub(super) fn failed(error: &sqlx::Error) -> SourceError {
+    match error {
+        sqlx::Error::Database(error) => refused(&error.code().unwrap_or_default()),
+        sqlx::Error::Tls(_) => unreachable("no verified TLS connection to PostgreSQL could be made"),
+        sqlx::Error::Io(error) => unreachable(&format!("PostgreSQL cannot be reached: {}", error.kind())),
+        sqlx::Error::Configuration(_) => SourceError::config("url", "is not a PostgreSQL address"),
+        _ => unreachable("the connection to PostgreSQL broke"),
+    }
+}
+
+/// What a failure to prepare a statement means. PostgreSQL speaks here of the config's own words; they may be shown.
+pub(super) fn unprepared(error: &sqlx::Error, mapping: &Mapping) -> SourceError {
+    match error {
+        sqlx::Error::Database(error) if is_about_names(&error.code().unwrap_or_default()) => {
+            SourceError::SchemaMismatch {
+                table: mapping.table(),
+                column: None,
+                why: error.message().to_owned(),
+                nearest: None,
+            }
+        }
+        error => failed(error),
+    }
+}
+
+/// Syntax and names, but not grants; features such as writing in a WITH. Source: PostgreSQL docs, Error Codes.
+fn is_about_names(code: &str) -> bool {
+    (code.starts_with("42") && code != "42501") || code.starts_with("0A") || code.starts_with("3F")
+}
+
+fn refused(code: &str) -> SourceError {
+    let refusal = |what: &str| SourceError::Refused(what.to_owned());
+    match code {
+        _ if code.starts_with("28") => refusal("PostgreSQL refused the login"),
+        "42501" => refusal("PostgreSQL refused to let the table be read: a grant is missing"),
+        "3D000" => refusal("there is no such PostgreSQL database"),
+        "55P03" => SourceError::Busy("somebody else holds a lock on the table".to_owned()),
+        "57014" => unreachable("PostgreSQL took too long, or somebody cancelled the statement"),
+        "25006" => SourceError::config("query", "writes; only a SELECT may be given"),
+        _ if code.starts_with("22") => {
+            SourceError::Unusable("the table, view or query fails on a row".to_owned())
+        }
+        _ if is_about_names(code) => {
+            SourceError::Unusable(format!("PostgreSQL cannot run the query (error {code})"))
+        }
+        _ => unreachable(&format!("PostgreSQL is out of order for now (error {code})")),
+    }
+}
+
+pub(super) fn unreachable(what: &str) -> SourceError {
+    SourceError::Unreachable(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_what_may_heal_from_what_cannot() {
+        for (code, word, is_retryable) in [
+            ("28P01", "source_refused", false),
+            ("42501", "source_refused", false),
+            ("3D000", "source_refused", false),
+            ("57P01", "source_unreachable", true),
+            ("57014", "source_unreachable", true),
+            ("40001", "source_unreachable", true),
+            ("53300", "source_unreachable", true),
+            ("55P03", "source_unreachable", true),
+            ("22012", "source_unreachable", false),
+            ("25006", "schema_mismatch", false),
+        ] {
+            let error = refused(code);
+            assert_eq!((error.code(), error.is_retryable()), (word, is_retryable), "{code}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! PostgreSQL as a source: one read-only snapshot, a cursor, every value as the text the server prints.
+//!
+//! Text, because the driver's binary decoding panics on what PostgreSQL allows (`infinity`, year 294276): the
+//! server's own spelling is parsed here, and what does not parse spoils its value alone.
+
+mod ceiling;
+mod columns;
+mod connect;
+mod error;
+mod scan;
+mod select;
+mod shape;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config;
+use crate::customer::Chunk;
+
+use super::mapping::Mapping;
+use super::reading::{CHUNKS_AHEAD, Reader};
+use super::{Description, Reading, SNAPSHOT_HOLD, Selection, SourceError};
+
+use ceiling::Ceiling;
+use columns::Columns;
+
+/// A PostgreSQL database, read for one sync.
+#[derive(Clone)]
+pub struct Postgres {
+    options: PgConnectOptions,
+    mapping: Arc<Mapping>,
+    hold: Duration,
+}
+
+impl Postgres {
+    pub(super) fn new(settings: &config::Source, mapping: Arc<Mapping>) -> Result<Self, SourceError> {
+        let options = connect::options(settings)?;
+        Ok(Self { options, mapping, hold: SNAPSHOT_HOLD })
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    pub(super) async fn describe(&self) -> Result<Description, SourceError> {
+        let mut connection = connect::connect(&self.options).await?;
+        let ceiling = Ceiling::look(&mut connection, self.mapping.overlap_secs).await?;
+        connect::begin(&mut connection).await?;
+        let mut description = Columns::look(&mut connection, &self.mapping).await?.description;
+        description.problems.extend(ceiling.problem(self.mapping.overlap_secs));
+        Ok(description)
+    }
+
+    pub(super) async fn sample(&self, rows: usize) -> Result<Chunk, SourceError> {
+        let mut connection = connect::connect(&self.options).await?;
+        connect::begin(&mut connection).await?;
+        let columns = Columns::look(&mut connection, &self.mapping).await?;
+        columns.description.require_sound()?;
+        scan::sample(&mut connection, &self.mapping, &columns, rows).await
+    }
+
+    pub(super) async fn read(&self, selection: Selection) -> Result<Reading, SourceError> {
+        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let (ready, opened) = oneshot::channel();
+        let scan = scan::Scan::new(self.clone(), selection, sender);
+        // Held from here on, so that dropping the wait for the snapshot ends the task too.
+        let task = AbortOnDropHandle::new(tokio::spawn(scan.run(ready)));
+        let stopped = |_| SourceError::Unreachable("opening the source stopped before its end".to_owned());
+        let scan::Opened { ceiling, total } = opened.await.map_err(stopped)??;
+        Ok(Reading { ceiling, total, chunks, reader: Reader::Task { _task: task }, has_ended: false })
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the options: they hold the password.
+        f.debug_struct("Postgres").field("mapping", &self.mapping).finish_non_exhaustive()
+    }
+}
