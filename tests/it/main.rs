@@ -8,6 +8,7 @@ mod api_reads;
 mod api_reference;
 mod api_server;
 mod api_triggers;
+mod source_postgres;
 mod source_sqlite;
 mod source_suite;
 mod support;

@@ -161,8 +161,9 @@ pub async fn rows_of_one_customer_fold_into_its_latest<W: Warehouse>(warehouse: 
 
 pub async fn unusable_keys_are_seen_by_every_run_each_on_its_own<W: Warehouse>(warehouse: W) {
     let long = format!("'{}'", "x".repeat(988));
-    let old = "'2020-01-01 00:00:00'";
-    seed(&warehouse, &[("NULL", old), ("NULL", old), ("''", old), ("' '", old), (&long, old), ("'ok'", old)])
+    let (old, new) = ("'2020-01-01 00:00:00'", "'2026-02-01 00:00:00'");
+    // A database may find an over-long key only where it has changed, rather than by reading all of a table.
+    seed(&warehouse, &[("NULL", old), ("NULL", old), ("''", old), ("' '", old), (&long, new), ("'ok'", old)])
         .await;
     let source = warehouse.source(&customers()).expect("sound settings");
     for (rows, expected) in [(since("2026-01-01T00:00:00Z", &[]), 5), (Rows::All, 6)] {

@@ -16,6 +16,8 @@ use crate::source::address::address;
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// One statement at most: a sort of hundreds of millions of rows before the first comes out.
 pub(super) const STATEMENT_WAIT: Duration = Duration::from_secs(30 * 60);
+/// Looking at the columns and declaring a cursor: no row is read yet, and a lock is waited for far less long.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
 /// Seconds to wait for a table that is being altered; the run's own patience follows.
 const LOCK_SECS: u32 = 10;
 /// Seconds after which the server ends a transaction nobody fetches from, should this process be gone without a
@@ -78,6 +80,14 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
         Ok(connected) => connected.map_err(|error: sqlx::Error| failed(&error)),
         Err(_) => Err(unreachable("PostgreSQL did not answer in time")),
     }
+}
+
+/// What `work` comes to, if the server answers in time.
+pub(super) async fn answered<T>(
+    work: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, SourceError> {
+    let silent = |_| unreachable("PostgreSQL did not answer in time");
+    tokio::time::timeout(ANSWER_WAIT, work).await.map_err(silent)?
 }
 
 /// Begins the one transaction everything is read in.

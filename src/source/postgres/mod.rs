@@ -31,14 +31,14 @@ use columns::Columns;
 /// A PostgreSQL database, read for one sync.
 #[derive(Clone)]
 pub struct Postgres {
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     mapping: Arc<Mapping>,
     hold: Duration,
 }
 
 impl Postgres {
     pub(super) fn new(settings: &config::Source, mapping: Arc<Mapping>) -> Result<Self, SourceError> {
-        let options = connect::options(settings)?;
+        let options = Arc::new(connect::options(settings)?);
         Ok(Self { options, mapping, hold: SNAPSHOT_HOLD })
     }
 
@@ -48,17 +48,24 @@ impl Postgres {
 
     pub(super) async fn describe(&self) -> Result<Description, SourceError> {
         let mut connection = connect::connect(&self.options).await?;
-        let ceiling = Ceiling::look(&mut connection, self.mapping.overlap_secs).await?;
-        connect::begin(&mut connection).await?;
-        let mut description = Columns::look(&mut connection, &self.mapping).await?.description;
-        description.problems.extend(ceiling.problem(self.mapping.overlap_secs));
-        Ok(description)
+        let overlap_secs = self.mapping.overlap_secs;
+        connect::answered(async {
+            let ceiling = Ceiling::look(&mut connection, overlap_secs).await?;
+            connect::begin(&mut connection).await?;
+            let mut description = Columns::look(&mut connection, &self.mapping).await?.description;
+            description.problems.extend(ceiling.problem(overlap_secs));
+            Ok(description)
+        })
+        .await
     }
 
     pub(super) async fn sample(&self, rows: usize) -> Result<Chunk, SourceError> {
         let mut connection = connect::connect(&self.options).await?;
-        connect::begin(&mut connection).await?;
-        let columns = Columns::look(&mut connection, &self.mapping).await?;
+        let columns = connect::answered(async {
+            connect::begin(&mut connection).await?;
+            Columns::look(&mut connection, &self.mapping).await
+        })
+        .await?;
         columns.description.require_sound()?;
         scan::sample(&mut connection, &self.mapping, &columns, rows).await
     }

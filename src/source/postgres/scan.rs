@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::columns::Columns;
-use super::connect::{STATEMENT_WAIT, begin, connect};
+use super::connect::{STATEMENT_WAIT, answered, begin, connect};
 use super::error::{failed, unprepared, unreachable};
 use super::select::{Select, bound};
 use super::shape::Shape;
@@ -84,20 +84,11 @@ impl Scan {
     async fn read_on(&mut self, ready: &mut Option<Ready>) -> Result<Went, SourceError> {
         let mapping = self.postgres.mapping.clone();
         let mut connection = connect(&self.postgres.options).await?;
-        // Before the snapshot: who begins to write after this look stamps its rows later still.
-        let ceiling = match ready {
-            Some(_) => Some(Ceiling::look(&mut connection, mapping.overlap_secs).await?),
-            None => None,
-        };
-        begin(&mut connection).await?;
-        let columns = Columns::look(&mut connection, &mapping).await?;
-        columns.description.require_sound()?;
-        self.declare(&mut connection, &mapping, &columns).await?;
-        if let (Some(ready), Some(ceiling)) = (ready.take(), ceiling) {
-            let total = self.total(&mut connection, &columns, &mapping).await?;
-            if ready.send(Ok(Opened { ceiling: ceiling.at, total })).is_err() {
-                return Ok(Went::Unwanted);
-            }
+        let (opened, columns) = answered(self.open_cursor(&mut connection, ready.is_some())).await?;
+        if let (Some(ready), Some(opened)) = (ready.take(), opened)
+            && ready.send(Ok(opened)).is_err()
+        {
+            return Ok(Went::Unwanted);
         }
         let resume = self.resume.take();
         let fold = Fold::new(&self.filter, columns.attributes.clone(), mapping.zone, resume.as_ref());
@@ -109,6 +100,27 @@ impl Scan {
             drop(timeout(CLOSE_WAIT, connection.close()).await);
         }
         Ok(went)
+    }
+
+    /// Takes the snapshot and declares the cursor in it; of the first one, tells what is to be known of it.
+    async fn open_cursor(
+        &self,
+        connection: &mut PgConnection,
+        is_first: bool,
+    ) -> Result<(Option<Opened>, Columns), SourceError> {
+        let mapping = &self.postgres.mapping;
+        // Before the snapshot: who begins to write after this look stamps its rows later still.
+        let ceiling = match is_first {
+            true => Some(Ceiling::look(connection, mapping.overlap_secs).await?.at),
+            false => None,
+        };
+        begin(connection).await?;
+        let columns = Columns::look(connection, mapping).await?;
+        columns.description.require_sound()?;
+        self.declare(connection, mapping, &columns).await?;
+        let Some(ceiling) = ceiling else { return Ok((None, columns)) };
+        let total = self.total(connection, &columns, mapping).await?;
+        Ok((Some(Opened { ceiling, total }), columns))
     }
 
     async fn declare(

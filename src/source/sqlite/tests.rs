@@ -40,7 +40,10 @@ fn warehouse(waits: Waits, key_type: &str, key: &str, count: usize) -> Warehouse
                 updated_at = \"updated_at\"\n[[attributes]]\ncolumn = \"band\"";
     let settings = toml::from_str(&settings).expect("settings");
     let sync = toml::from_str(sync).expect("settings");
-    let Source::Sqlite(source) = Source::open(&settings, &sync, Clock::system()).expect("sound settings");
+    let source = match Source::open(&settings, &sync, Clock::system()).expect("sound settings") {
+        Source::Sqlite(source) => source,
+        other => panic!("{other:?}"),
+    };
     Warehouse { _folder: folder, writer, source: Sqlite { waits, ..source } }
 }
 

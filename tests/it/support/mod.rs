@@ -1,3 +1,4 @@
 //! What stories are told with.
 
 pub mod api;
+pub mod postgres;

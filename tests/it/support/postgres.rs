@@ -1,0 +1,106 @@
+//! A PostgreSQL cluster of one's own, thrown away at the end: a socket in a temporary folder, nothing on the network.
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Whom the server runs as where the tests run as root, which it refuses: `nobody`.
+const NOBODY: u32 = 65_534;
+
+/// A running cluster; stopped and removed when dropped.
+pub struct Postgres {
+    folder: tempfile::TempDir,
+    bin: PathBuf,
+    is_root: bool,
+}
+
+impl Postgres {
+    /// Makes a cluster and waits until it answers.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("pb").tempdir().expect("a temporary folder");
+        let is_root =
+            std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+        if is_root {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may give its folder away");
+        }
+        let cluster = Self { folder, bin: server_bin(), is_root };
+        cluster.command("initdb", &["-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--no-locale"]);
+        cluster.restart();
+        cluster
+    }
+
+    /// Where it is, for its superuser.
+    pub fn url(&self) -> String {
+        self.url_as("postgres")
+    }
+
+    /// Where it is, for another user.
+    pub fn url_as(&self, user: &str) -> String {
+        format!("postgres:///postgres?host={}&user={user}", self.folder.path().display())
+    }
+
+    /// Stops it as a crash would: nobody is told.
+    pub fn stop(&self) {
+        self.command("pg_ctl", &["stop", "-m", "immediate", "-w", "-t", "60"]);
+    }
+
+    /// Starts it again after [`Postgres::stop`].
+    pub fn restart(&self) {
+        self.command("pg_ctl", &["start", "-w", "-t", "60", "-l", &self.data("log"), "-o", &self.options()]);
+    }
+
+    fn options(&self) -> String {
+        let socket = self.folder.path().display();
+        format!(
+            "-c listen_addresses= -c unix_socket_directories={socket} -c fsync=off -c autovacuum=off \
+             -c max_prepared_transactions=5"
+        )
+    }
+
+    fn data(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) {
+        assert!(self.try_command(program, arguments), "{program} failed");
+    }
+
+    fn try_command(&self, program: &str, arguments: &[&str]) -> bool {
+        let mut command = Command::new(self.bin.join(program));
+        command.args(["-D", &self.data("data")]).args(arguments).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if self.is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // A test may have stopped it itself.
+        self.try_command("pg_ctl", &["stop", "-m", "immediate", "-w", "-t", "60"]);
+    }
+}
+
+/// The newest server's binaries: Debian keeps them out of the path.
+fn server_bin() -> PathBuf {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let version = path.file_name()?.to_str()?.parse().ok()?;
+            path.join("bin/initdb").exists().then(|| (version, path.join("bin")))
+        })
+        .collect();
+    versions.sort();
+    let in_path =
+        || std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| folder.join("initdb").exists());
+    versions
+        .pop()
+        .map(|(_, bin)| bin)
+        .or_else(in_path)
+        .unwrap_or_else(|| panic!("the tests need PostgreSQL's server binaries: apt-get install postgresql"))
+}
