@@ -21,6 +21,10 @@ impl Filter {
         Self { rows, after_micros, zone }
     }
 
+    pub(super) fn takes_all(&self) -> bool {
+        matches!(self.rows, Rows::All)
+    }
+
     pub(super) fn passes(&self, key: Value<'_>, updated_at: Value<'_>) -> bool {
         match &self.rows {
             Rows::All => true,

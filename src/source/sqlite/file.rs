@@ -3,15 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::source::SourceError;
+use crate::source::filter::Filter;
 use crate::source::mapping::{Mapping, Relation};
+
+use super::cell::{raw_key, value};
 
 /// KiB of page cache, which bounds the memory of a sort too; what does not fit is sorted in a temporary file.
 const CACHE_KIB: i64 = 64 * 1024;
 /// The name of the temporary view that stands for a `query`.
 pub(super) const QUERY_VIEW: &str = "peak_braze_query";
+
+/// The name of the SQL function that says whether a row is asked for.
+pub(super) const WANTS: &str = "peak_braze_wants";
 
 /// An open file.
 pub(super) struct File {
@@ -43,6 +50,16 @@ impl File {
     /// Begins the one transaction everything is read in.
     pub(super) fn begin(&self) -> Result<(), SourceError> {
         self.connection.execute_batch("BEGIN").map_err(failed)
+    }
+
+    /// Lets SQL ask the filter: what a delta leaves out is then neither sorted nor taken apart.
+    pub(super) fn provide(&self, filter: Filter) -> Result<(), SourceError> {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+        let wants = move |row: &Context<'_>| {
+            let (key, updated_at) = (raw_key(row.get_raw(0)), value(row.get_raw(1)));
+            Ok(filter.passes(key.value(), updated_at))
+        };
+        self.connection.create_scalar_function(WANTS, 2, flags, wants).map_err(failed)
     }
 
     /// A query becomes a temporary view: SQLite takes nothing but a SELECT there, and tells its columns' types.

@@ -1,5 +1,6 @@
 //! A SQLite file as a source: opened read-only, scanned in key order on a thread of its own.
 
+mod cell;
 mod declared;
 mod file;
 mod hand_over;

@@ -6,12 +6,13 @@ use rusqlite::{Row, Rows};
 use tokio::sync::oneshot;
 
 use super::Sqlite;
+use super::cell::{bound, raw_key, value};
 use super::file::{File, failed, unprepared};
 use super::hand_over::{Offered, Outlet};
 use super::schema::{Begin, Schema, count};
-use crate::customer::{Chunk, ChunkBuilder, Position, Value};
+use crate::customer::{Chunk, ChunkBuilder, Position};
 use crate::source::filter::Filter;
-use crate::source::fold::{Fold, Key, RawKey, Resume, Went};
+use crate::source::fold::{Fold, Key, Resume, Went};
 use crate::source::mapping::Mapping;
 use crate::source::{CHUNK_CUSTOMERS, Selection, SourceError};
 
@@ -75,6 +76,9 @@ impl Scan {
         let file = self.sqlite.open_file()?;
         // Taken before the snapshot: whatever commits in between is read and lies past it.
         let ceiling = self.sqlite.clock.now();
+        if !self.filter.takes_all() {
+            file.provide(self.filter.clone())?;
+        }
         file.begin()?;
         // Pins the snapshot. And SQLite forgets an interrupt when a statement starts while no other is under way:
         // with this one under way, none that comes between two statements is lost.
@@ -108,7 +112,7 @@ impl Scan {
             }
             Some(Resume::At(key, _)) => (Begin::At, Some(bound(key.lend()))),
         };
-        let select = schema.select(&self.sqlite.mapping, begin);
+        let select = schema.select(&self.sqlite.mapping, begin, !self.filter.takes_all());
         let mut statement =
             file.connection.prepare(&select).map_err(|error| unprepared(error, &self.sqlite.mapping))?;
         let rows =
@@ -133,8 +137,8 @@ fn fold_rows(
             Err(_) if outlet.is_unwanted() => return Ok((Went::Unwanted, None)),
             Err(error) => return Err(failed(error)),
         };
-        let key = raw_key(row);
-        if !fold.wants(key, value(row, 1)) {
+        let key = raw_key(column(row, 0));
+        if !fold.wants(key, value(column(row, 1))) {
             continue;
         }
         if let Some(chunk) = fold.cut_before(key) {
@@ -146,7 +150,7 @@ fn fold_rows(
                 Offered::NoRoom(_) | Offered::Unwanted => return Ok((Went::Unwanted, None)),
             }
         }
-        fold.push(key, value(row, 1), |index| value(row, index + 2));
+        fold.push(key, value(column(row, 1)), |index| value(column(row, index + 2)));
     }
 }
 
@@ -162,41 +166,13 @@ pub(super) fn sample(
     let mut builder = ChunkBuilder::new(schema.attributes.clone(), mapping.zone);
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        builder.push(raw_key(row).value(), value(row, 1), |index| value(row, index + 2));
+        builder.push(raw_key(column(row, 0)).value(), value(column(row, 1)), |index| {
+            value(column(row, index + 2))
+        });
     }
     Ok(builder.take())
 }
 
 fn column<'r>(row: &'r Row<'_>, index: usize) -> ValueRef<'r> {
     row.get_ref(index).expect("the statement selects this column")
-}
-
-fn raw_key<'r>(row: &'r Row<'_>) -> RawKey<'r> {
-    match column(row, 0) {
-        ValueRef::Null => RawKey::Null,
-        ValueRef::Integer(number) => RawKey::Integer(number),
-        ValueRef::Real(number) => RawKey::Real(number),
-        ValueRef::Text(bytes) => RawKey::Text(bytes),
-        ValueRef::Blob(bytes) => RawKey::Blob(bytes),
-    }
-}
-
-fn bound(key: RawKey<'_>) -> ValueRef<'_> {
-    match key {
-        RawKey::Null => ValueRef::Null,
-        RawKey::Integer(number) => ValueRef::Integer(number),
-        RawKey::Real(number) => ValueRef::Real(number),
-        RawKey::Text(bytes) => ValueRef::Text(bytes),
-        RawKey::Blob(bytes) => ValueRef::Blob(bytes),
-    }
-}
-
-fn value<'r>(row: &'r Row<'_>, index: usize) -> Value<'r> {
-    match column(row, index) {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Real(number) => Value::Float(number),
-        ValueRef::Text(bytes) => Value::Text(bytes),
-        ValueRef::Blob(_) => Value::Unreadable,
-    }
 }

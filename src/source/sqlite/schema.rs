@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::declared::{Affinity, affinity, kind};
-use super::file::{File, QUERY_VIEW, failed, unprepared};
+use super::file::{File, QUERY_VIEW, WANTS, failed, unprepared};
 use crate::customer::Attribute;
 use crate::source::identifier::quote;
 use crate::source::mapping::{Mapping, Relation};
@@ -58,14 +58,18 @@ impl Schema {
 
     /// Key, time, then the attributes, by key. Columns are named through the table, for SQLite reads a quoted name
     /// it does not know as a string.
-    pub(super) fn select(&self, mapping: &Mapping, begin: Begin) -> String {
+    pub(super) fn select(&self, mapping: &Mapping, begin: Begin, is_filtered: bool) -> String {
         let key = &self.key;
-        let condition = match begin {
-            Begin::First => String::new(),
-            Begin::After => format!(" WHERE {key} COLLATE BINARY > ?1"),
-            Begin::At => format!(" WHERE {key} COLLATE BINARY >= ?1"),
+        let begin = match begin {
+            Begin::First => "TRUE".to_owned(),
+            Begin::After => format!("{key} COLLATE BINARY > ?1"),
+            Begin::At => format!("{key} COLLATE BINARY >= ?1"),
         };
-        format!("{}{condition} ORDER BY {key} COLLATE BINARY", self.select_some(mapping))
+        let wanted = match is_filtered {
+            true => format!(" AND {WANTS}({key}, s.{})", quote(&mapping.updated_at)),
+            false => String::new(),
+        };
+        format!("{} WHERE {begin}{wanted} ORDER BY {key} COLLATE BINARY", self.select_some(mapping))
     }
 
     /// The same columns, in no order.
