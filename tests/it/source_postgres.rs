@@ -372,3 +372,43 @@ async fn names_are_found_whatever_their_case() {
     assert_eq!(source.sample(5).await.expect("a sample").len(), 1);
     assert!(utc("2026-01-01T00:00:00Z") < source.read(all()).await.expect("opens").ceiling());
 }
+
+#[tokio::test]
+async fn a_dropped_read_ends_what_the_server_is_doing() {
+    let cluster = cluster().await;
+    seed_many(&cluster, 100).await;
+    // Hours of work before the first row.
+    cluster
+        .run(
+            "CREATE VIEW endless AS SELECT a.* FROM customers a, customers b, customers c, customers d, customers e,
+             customers f ORDER BY random()",
+        )
+        .await;
+    let source = cluster.source(&sync("table = \"endless\"", &["band"])).expect("sound settings");
+    let reading = source.read(all()).await.expect("opens");
+    drop(reading);
+    // Waits for the read's lock, and fails if it stays.
+    cluster.run("DROP VIEW endless").await;
+}
+
+#[tokio::test]
+async fn a_query_whose_functions_write_is_refused() {
+    let cluster = cluster().await;
+    seed_many(&cluster, 1).await;
+    cluster
+        .run(
+            "CREATE FUNCTION erase() RETURNS int LANGUAGE sql AS 'DELETE FROM customers; SELECT 1';
+             CREATE SEQUENCE counter",
+        )
+        .await;
+    for call in ["erase()", "nextval('counter')", "set_config('transaction_read_only', 'off', false)::text"] {
+        let query =
+            format!("query = \"select customer_id, updated_at, band, {call} as score from customers\"");
+        let source = cluster.source(&sync(&query, &["band", "score"])).expect("sound settings");
+        let mut reading = source.read(all()).await.expect("opens");
+        let error = reading.next().await.expect_err("a function that writes");
+        assert!(!error.is_retryable(), "{call}: {error}");
+    }
+    let source = cluster.source(&customers()).expect("sound settings");
+    assert_eq!(lines(&source, Rows::All).await.len(), 1);
+}

@@ -24,6 +24,10 @@ const LOCK_SECS: u32 = 10;
 /// word: well over what a snapshot is held for.
 const IDLE_SECS: u32 = 120;
 
+/// Seconds until a server at work notices that this end is gone. PostgreSQL 14 and later; older ones notice when
+/// they have something to say.
+const GONE_SECS: u32 = 2;
+
 /// Where and how to connect. TLS is verified unless the host is this machine.
 pub(super) fn options(settings: &config::Source) -> Result<PgConnectOptions, SourceError> {
     let address = address(settings.url.as_deref())?;
@@ -67,7 +71,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
          SET idle_in_transaction_session_timeout = '{IDLE_SECS}s'; \
          SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET bytea_output = 'hex'; \
          SET cursor_tuple_fraction = 1; \
-         SELECT set_config('client_connection_check_interval', '5s', false) \
+         SELECT set_config('client_connection_check_interval', '{GONE_SECS}s', false) \
          WHERE current_setting('client_connection_check_interval', true) IS NOT NULL",
         STATEMENT_WAIT.as_millis()
     );

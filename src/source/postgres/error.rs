@@ -42,7 +42,7 @@ fn refused(code: &str) -> SourceError {
         "3D000" => refusal("there is no such PostgreSQL database"),
         "55P03" => SourceError::Busy("somebody else holds a lock on the table".to_owned()),
         "57014" => unreachable("PostgreSQL took too long, or somebody cancelled the statement"),
-        "25006" => SourceError::config("query", "writes; only a SELECT may be given"),
+        "25001" | "25006" => SourceError::config("query", "writes; only a SELECT may be given"),
         _ if code.starts_with("22") => {
             SourceError::Unusable("the table, view or query fails on a row".to_owned())
         }
