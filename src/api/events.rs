@@ -8,7 +8,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::auth::Reader;
@@ -48,9 +49,11 @@ pub(super) async fn watch(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let permit =
         Arc::clone(&api.streams).try_acquire_owned().map_err(|_| Problem::from(Code::TooManyStreams))?;
+    // Listening begins before looking, so that no change falls between.
+    let changes = api.ledger().watch();
     let run = api.run(&caller, id).await?;
     let keep_alive = KeepAlive::new().interval(api.setup.limits.stream_keep_alive);
-    let watch = Watch::new(api, permit, run);
+    let watch = Watch::new(api, permit, changes, run);
     Ok(Sse::new(stream::unfold(watch, Watch::next)).keep_alive(keep_alive))
 }
 
@@ -62,17 +65,14 @@ struct Watch {
     /// The run as first seen, until it is told.
     first: Option<Run>,
     told: Option<(RunState, Step)>,
-    tick: Interval,
+    changes: Receiver<RunId>,
     ends: Instant,
 }
 
 impl Watch {
-    fn new(api: Arc<Api>, permit: OwnedSemaphorePermit, run: Run) -> Self {
-        let limits = &api.setup.limits;
-        let mut tick = tokio::time::interval(limits.stream_poll);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ends = Instant::now() + limits.stream_time;
-        Self { _permit: permit, id: run.id, first: Some(run), told: None, tick, ends, api }
+    fn new(api: Arc<Api>, permit: OwnedSemaphorePermit, changes: Receiver<RunId>, run: Run) -> Self {
+        let ends = Instant::now() + api.setup.limits.stream_time;
+        Self { _permit: permit, id: run.id, first: Some(run), told: None, changes, ends, api }
     }
 
     /// The next event; none once the final state is told.
@@ -95,7 +95,9 @@ impl Watch {
         tokio::select! {
             () = self.api.setup.draining.cancelled() => return None,
             () = tokio::time::sleep_until(self.ends) => return None,
-            _ = self.tick.tick() => {}
+            () = changed(&mut self.changes, self.id) => {}
+            // Another replica's changes are not heard here.
+            () = tokio::time::sleep(self.api.setup.limits.stream_poll) => {}
         }
         self.api.ask(self.api.ledger().run(self.id)).await.ok()?
     }
@@ -113,5 +115,17 @@ impl Watch {
         .expect("a run is plain data");
         let name = if before.is_some_and(|(state, _)| state == run.state) { "progress" } else { "state" };
         Some(Event::default().event(name).id(etag(json.as_bytes()).trim_matches('"')).data(json))
+    }
+}
+
+/// Returns when the run may have changed.
+async fn changed(changes: &mut Receiver<RunId>, id: RunId) {
+    loop {
+        match changes.recv().await {
+            Ok(other) if other != id => {}
+            // Lagging, it may have been among those missed.
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }

@@ -203,7 +203,7 @@ impl Handler {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.shutdown.cancelled() => {
-                // hyper waits for the first request of a connection even now; nothing is lost with one not begun.
+                // hyper would wait for the rest of a first head; nothing is lost with a request not begun.
                 if !began.load(Ordering::Relaxed) {
                     return;
                 }

@@ -45,13 +45,12 @@ pub(super) async fn open(settings: &config::Ledger) -> Result<Opened, LedgerErro
     })?;
     let lock = lock(&path)?;
     create_private(&path)?;
-    let options = options(&path);
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(TURN_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(options.clone())
+        .connect_with(options(&path))
         .await
         .map_err(LedgerError::during("open"))?;
     check_library(&writer).await?;
@@ -60,7 +59,7 @@ pub(super) async fn open(settings: &config::Ledger) -> Result<Opened, LedgerErro
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(TURN_TIMEOUT)
-        .connect_with(options.read_only(true))
+        .connect_with(reading(&path))
         .await
         .map_err(LedgerError::during("open"))?;
     Ok(Opened { path, writer, readers, lock })
@@ -78,6 +77,11 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("secure_delete", "on")
         .pragma("journal_size_limit", LOG_BYTES)
         .optimize_on_close(true, None)
+}
+
+/// Sets nothing of the file's: a read-only connection is refused some pragmas, `auto_vacuum` among them.
+fn reading(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT)
 }
 
 /// One process at a time: two would void each other's leases.

@@ -41,13 +41,14 @@ impl Events {
     }
 }
 
-async fn quick() -> Service {
-    Service::with(|limits, _| limits.stream_poll = std::time::Duration::from_millis(5)).await
+/// In which nobody looks at a run unasked within the test's time.
+async fn told() -> Service {
+    Service::with(|limits, _| limits.stream_poll = std::time::Duration::from_secs(3600)).await
 }
 
 #[tokio::test]
 async fn stream_tells_state_and_progress_and_ends_with_the_run() {
-    let service = quick().await;
+    let service = told().await;
     let id = service.trigger(SYNC).await;
     let mut events = Events::open(&service, id).await;
     let (name, run) = events.next().await.expect("an event");
@@ -68,8 +69,25 @@ async fn stream_tells_state_and_progress_and_ends_with_the_run() {
 }
 
 #[tokio::test]
+async fn change_nobody_told_of_is_seen_by_looking() {
+    let service = Service::with(|limits, _| limits.stream_poll = std::time::Duration::from_millis(5)).await;
+    let id = service.trigger(SYNC).await;
+    let mut events = Events::open(&service, id).await;
+    events.next().await.expect("an event");
+    // As another replica would: past this process's ledger, straight in the file.
+    let path = service.config.ledger.url.strip_prefix("sqlite://").expect("a file").to_owned();
+    let file = rusqlite::Connection::open(path).expect("the ledger's file");
+    file.busy_timeout(crate::support::api::PATIENCE).expect("set");
+    let changed =
+        file.execute("update runs set state = 'cancelled' where state = 'queued'", []).expect("SQL");
+    assert_eq!(changed, 1);
+    assert_eq!(events.next().await.expect("an event").1["state"], "cancelled");
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
 async fn finished_run_is_told_once() {
-    let service = quick().await;
+    let service = told().await;
     let id = service.trigger(SYNC).await;
     service.finish(service.claim(SYNC).await, RunState::Failed).await;
     let mut events = Events::open(&service, id).await;
@@ -79,7 +97,7 @@ async fn finished_run_is_told_once() {
 
 #[tokio::test]
 async fn drain_and_old_age_end_a_stream() {
-    let service = quick().await;
+    let service = told().await;
     let id = service.trigger(SYNC).await;
     let mut events = Events::open(&service, id).await;
     events.next().await.expect("an event");

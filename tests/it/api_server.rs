@@ -147,6 +147,8 @@ async fn drain_finishes_what_is_under_way_and_takes_nothing_new() {
     under_way.say("POST /v1/callbacks/segments HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
     under_way.wait_for("100 Continue\r\n\r\n").await;
     let _silent = Wire::open(service.addr).await;
+    let mut half = Wire::open(service.addr).await;
+    half.say("GET /livez HTTP/1.1\r\nhost").await;
     let mut idle = Wire::open(service.addr).await;
     idle.say("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     idle.wait_for("ok\n").await;
