@@ -44,6 +44,25 @@ pub fn next_of(cadence: &config::Cadence, now: DateTime<Utc>) -> Option<DateTime
     next_after(cadence.cron.as_deref()?, &cadence.timezone, now).ok()
 }
 
+/// The last slot of a sync's cadence that is not after `now`; none where it has no cron expression, or one that
+/// cannot be read.
+pub fn last_of(cadence: &config::Cadence, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let zone: Tz = cadence.timezone.parse().ok()?;
+    let cron =
+        CronParser::builder().seconds(Seconds::Disallowed).build().parse(cadence.cron.as_deref()?).ok()?;
+    let mut slot = now.with_timezone(&zone).naive_local().and_utc();
+    let mut inclusive = true;
+    for _ in 0..MAX_SLOTS {
+        slot = cron.find_previous_occurrence(&slot, inclusive).ok()?;
+        inclusive = false;
+        match instant(zone, slot.naive_utc()) {
+            Some(at) if at <= now => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn next_slot(cron: &Cron, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, CadenceError> {
     // On the local clock as if it were UTC, so that no rule but ours says what becomes of skipped and repeated hours.
     let mut slot = now.with_timezone(&zone).naive_local().and_utc();
@@ -78,6 +97,25 @@ fn end_of_gap(zone: Tz, slot: NaiveDateTime) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_slot_is_the_one_before_the_next() {
+        for (cron, zone) in
+            [("0 6 * * *", "Europe/London"), ("30 1 * * 0", "Europe/London"), ("0 0 1 1 *", "UTC")]
+        {
+            let cadence = config::Cadence {
+                cron: Some(cron.to_owned()),
+                timezone: zone.to_owned(),
+                stale_after_secs: None,
+            };
+            let mut slot = at("2026-01-01T00:00:01Z");
+            for _ in 0..60 {
+                slot = next_after(cron, zone, slot).expect("comes round");
+                assert_eq!(last_of(&cadence, slot), Some(slot), "{cron} {zone}");
+                assert_eq!(last_of(&cadence, slot + TimeDelta::seconds(59)), Some(slot), "{cron} {zone}");
+            }
+        }
+    }
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("an instant")

@@ -1,6 +1,13 @@
-//! Logs: where they go, in which form. Field names are those of the rooms: `run.id`, `sync`, `delivery_id`.
+//! Logs and metrics: where they go, in which form. Field names are those of the rooms: `run.id`, `sync`.
 
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+
+/// Bounds of the histograms of seconds: from a commit to a minute's wait.
+const SECONDS: &[f64] =
+    &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -15,11 +22,28 @@ pub enum LogFormat {
 pub fn init(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let colour =
+        std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let set = match format {
         LogFormat::Text => lines.with_ansi(colour).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     // Already set: by a test, or an earlier command in the same process.
     drop(set);
+}
+
+/// The process's metrics, made at the first call.
+///
+/// # Errors
+/// When something else has already taken the process's metrics.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    match PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder() {
+        Ok(handle) => Ok(HANDLE.get_or_init(|| handle).clone()),
+        // Another thread was first.
+        Err(error) => HANDLE.get().cloned().ok_or(error),
+    }
 }

@@ -11,10 +11,11 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Api, Server};
+use crate::api::{self, Api, Limits, Server};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::ledger::Ledger;
+use crate::telemetry;
 use crate::worker::{Syncs, Worker};
 
 use rooms::Configured;
@@ -74,8 +75,19 @@ impl App {
     async fn serve(&mut self, config: &Config, options: Options) -> anyhow::Result<()> {
         let mut settings = config.server.clone();
         settings.listen = options.listen.unwrap_or(settings.listen);
-        let api = Api::new(config, self.ledger.clone(), options.clock)?;
-        let server = Server::bind(&settings).await.with_context(|| format!("server.listen {}", settings.listen))?;
+        let setup = api::Setup {
+            ledger: self.ledger.clone(),
+            clock: options.clock,
+            limits: Limits::default(),
+            metrics: telemetry::metrics()?,
+            draining: self.draining.clone(),
+            // The ledger's own bell wakes the worker.
+            on_trigger: Box::new(|_| {}),
+        };
+        let api = Api::new(setup, config)?;
+        let server = Server::bind(&settings, Limits::default())
+            .await
+            .with_context(|| format!("server.listen {}", settings.listen))?;
         let addr = server.local_addr();
         let router = crate::api::router(api.clone());
         let served = tokio::spawn(server.serve(router, self.draining.clone()));

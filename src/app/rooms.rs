@@ -78,11 +78,20 @@ impl Syncs for Configured {
         self.built().syncs.keys().cloned().collect()
     }
 
+    fn cadences(&self) -> Vec<(String, config::Cadence)> {
+        let built = self.built();
+        let cadences = built.syncs.values().filter_map(|sync| Some((sync.id.clone(), sync.cadence.clone()?)));
+        cadences.collect()
+    }
+
     fn rooms(&self, sync: &str) -> Result<Rooms, String> {
         let built = self.built();
         let sync = built.syncs.get(sync).ok_or("the sync is no longer configured")?.clone();
-        let (destination, braze) =
-            built.destinations.get(&sync.destination).ok_or("its destination is no longer configured")?.clone();
+        let (destination, braze) = built
+            .destinations
+            .get(&sync.destination)
+            .ok_or("its destination is no longer configured")?
+            .clone();
         let source = built.source(&sync, &self.clock).map_err(|error| format!("{error:#}"))?;
         Ok(Rooms {
             ledger: self.ledger.clone(),

@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::client::{Client, Triggered};
+use super::Done;
+use super::client::{Client, Triggered, http};
 use super::progress::Shown;
 use super::receipt::receipt;
-use super::Done;
 use crate::app::{App, Options};
 use crate::callback;
 use crate::clock::Clock;
@@ -88,7 +88,7 @@ impl Demo {
         let addr = app.addr().context("the demo serves")?;
         Ok(Self {
             client: Client::new(&format!("http://{addr}"), SecretString::from(secrets.token.clone()))?,
-            http: crate::braze::http_client(Duration::from_secs(30))?,
+            http: http(&format!("http://{addr}"))?,
             app,
             addr,
             braze,
@@ -106,17 +106,26 @@ impl Demo {
         print!("{}", receipt(&run));
         ensure!(run.state == RunState::Succeeded, "the first run should succeed");
         ensure!(run.tally.accepted == customers, "every customer should be accepted");
-        ensure!(run.tally.requests == customers.div_ceil(75), "no request should be less than full but the last");
+        ensure!(
+            run.tally.requests == customers.div_ceil(75),
+            "no request should be less than full but the last"
+        );
 
-        println!("\n2. The model runs again and changes {TOUCHED_PCT} % of the customers; a second callback arrives.");
+        println!(
+            "\n2. The model runs again and changes {TOUCHED_PCT} % of the customers; a second callback arrives."
+        );
         let sent_before = self.braze.stats();
-        let touched = warehouse::touch(&self.warehouse, TOUCHED_PCT, self.clock.now(), warehouse::Change::Values)?;
+        let touched =
+            warehouse::touch(&self.warehouse, TOUCHED_PCT, self.clock.now(), warehouse::Change::Values)?;
         let run = self.deliver("peak_demo_2").await?;
         print!("{}", receipt(&run));
         self.braze.settle().await;
         let sent = self.braze.stats();
         ensure!(run.state == RunState::Succeeded, "the second run should succeed");
-        ensure!(run.tally.accepted == u64::from(touched), "exactly the {touched} changed customers should go");
+        ensure!(
+            run.tally.accepted == u64::from(touched),
+            "exactly the {touched} changed customers should go"
+        );
         ensure!(sent.values_unchanged == sent_before.values_unchanged, "no unchanged value should go");
         ensure!(self.braze.violations().is_empty(), "Braze's rules should be kept");
         println!(
@@ -146,7 +155,11 @@ impl Demo {
         let status = answer.status();
         ensure!(status.as_u16() == 202, "the callback was answered {status}");
         let triggered: Triggered = answer.json().await.context("the callback's answer")?;
-        println!("   recorded in {:.1} ms as run {}", sent_at.elapsed().as_secs_f64() * 1e3, triggered.run_id);
+        println!(
+            "   recorded in {:.1} ms as run {}",
+            sent_at.elapsed().as_secs_f64() * 1e3,
+            triggered.run_id
+        );
         tokio::time::timeout(PATIENCE, self.wait_for(&triggered)).await.context("the run did not end")?
     }
 

@@ -43,9 +43,8 @@ impl Shown {
     }
 
     fn show_line(&mut self, run: &Run) {
-        let is_due = self
-            .last_line
-            .is_none_or(|(at, state)| state != run.state || at.elapsed() >= LINE_EVERY);
+        let is_due =
+            self.last_line.is_none_or(|(at, state)| state != run.state || at.elapsed() >= LINE_EVERY);
         if is_due && !run.state.is_final() {
             self.last_line = Some((Instant::now(), run.state));
             eprintln!("{}", line(run));
@@ -74,7 +73,8 @@ fn show_bar(bar: &ProgressBar, run: &Run) {
     }
     bar.set_position(progress.done);
     let eta = progress.eta_secs.map_or(String::new(), |secs| format!(", {secs} s to go"));
-    let until = run.throttled_until.map_or(String::new(), |until| format!(", until {}", until.format("%H:%M:%S")));
+    let until =
+        run.throttled_until.map_or(String::new(), |until| format!(", until {}", until.format("%H:%M:%S")));
     bar.set_message(format!("{} {}, {:.0}/s{eta}{until}", run.state, progress.phase, progress.per_sec));
 }
 

@@ -72,7 +72,7 @@ fn points(run: &Run) -> String {
 /// A table without lines.
 pub(super) fn bare() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table
 }
 

@@ -66,7 +66,17 @@ async fn from_ledger(config: &Path, id: Option<RunId>, args: &Args) -> anyhow::R
 
 fn list(runs: &[Run]) -> String {
     let mut table = bare();
-    table.add_row(["run", "sync", "mode", "state", "created", "customers", "changed", "accepted", "rejected"]);
+    table.add_row([
+        "run",
+        "sync",
+        "mode",
+        "state",
+        "created",
+        "customers",
+        "changed",
+        "accepted",
+        "rejected",
+    ]);
     for run in runs {
         table.add_row([
             run.id.to_string(),

@@ -71,7 +71,12 @@ async fn on_server(client: &Client, args: &Args) -> anyhow::Result<Option<Run>> 
 
 async fn in_process(config: &Path, args: &Args) -> anyhow::Result<Run> {
     if app::load(config)?.sync(&args.id).is_none() {
-        return Err(Usage(format!("sync {}: there is no such [[syncs]] id in {}", args.id, config.display())).into());
+        return Err(Usage(format!(
+            "sync {}: there is no such [[syncs]] id in {}",
+            args.id,
+            config.display()
+        ))
+        .into());
     }
     let app = App::start(config, Options { clock: Clock::system(), serve: false, listen: None }).await?;
     let queued = app

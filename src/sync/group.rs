@@ -19,7 +19,7 @@ use super::{Claim, Rooms, Stopped, wait_until};
 use crate::braze::{Pushed, Pusher, Stop, Verdict};
 use crate::config;
 use crate::customer::Code;
-use crate::ledger::{Flag, Group, LedgerError, Lease, NewRejection};
+use crate::ledger::{Flag, Group, Lease, LedgerError, NewRejection};
 use crate::run::{Phase, Progress};
 
 /// Portions recorded together: a commit per batch would cost more than the batch.
@@ -146,7 +146,8 @@ impl<'r> Groups<'r> {
         self.under_way += updates as u64;
         let (pusher, claim, halt) = (self.pusher.clone(), self.claim.clone(), self.halt.clone());
         let task = tokio::spawn(async move {
-            let fates = portions.iter().map(|portion| push(pusher.clone(), portion, claim.clone(), halt.clone()));
+            let fates =
+                portions.iter().map(|portion| push(pusher.clone(), portion, claim.clone(), halt.clone()));
             let fates = join_all(fates).await;
             Answered { in_flight, portions: portions.into_iter().zip(fates).collect() }
         });
@@ -381,10 +382,8 @@ impl<'p> Records<'p> {
     fn add_verdicts(&mut self, portion: &'p Portion, verdicts: &[Verdict]) {
         for (change, verdict) in portion.changes.iter().zip(verdicts) {
             let is_accepted = *verdict == Verdict::Accepted;
-            let flag = Flag {
-                in_doubt: *verdict == Verdict::Unknown,
-                rejected: change.has_invalid || !is_accepted,
-            };
+            let flag =
+                Flag { in_doubt: *verdict == Verdict::Unknown, rejected: change.has_invalid || !is_accepted };
             self.sent.push(portion.row(change, is_accepted, flag));
             let code = match verdict {
                 Verdict::Accepted => continue,
@@ -427,7 +426,12 @@ impl Speed {
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate"
+)]
 fn eta(left: u64, per_sec: f64) -> Option<u64> {
     (per_sec > 0.0).then(|| (left as f64 / per_sec).ceil() as u64)
 }

@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use crate::braze::Braze;
 use crate::clock::Clock;
 use crate::config;
-use crate::ledger::{Finish, Ledger, LedgerError, Lease};
+use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::run::{Mode, Phase, RunError, RunState};
 use crate::source::Source;
 
@@ -59,8 +59,10 @@ pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, 
     let plan = Plan::make(rooms, lease).await?;
     let mut receipt = Receipt::open(lease, &plan);
     if !receipt.is_complete() {
-        let (extract, portions) = Extract::start(rooms, lease, claim, &plan, &receipt).await?;
-        if let Some(ending) = ending_of(group::push_all(rooms, lease, claim, &plan, portions, &mut receipt).await)? {
+        let (extract, portions) = Extract::start(rooms, lease, claim, &plan, &mut receipt).await?;
+        if let Some(ending) =
+            ending_of(group::push_all(rooms, lease, claim, &plan, portions, &mut receipt).await)?
+        {
             return Ok(failed(ending, &receipt));
         }
         if let Some(ending) = ending_of(extract.outcome().await)? {
@@ -78,7 +80,9 @@ fn ending_of(outcome: Result<(), Stopped>) -> Result<Option<Ending>, Stopped> {
         Err(Stopped::Failed { error, blocks }) => {
             Ok(Some(Ending { state: RunState::Failed, error: Some(error), blocks }))
         }
-        Err(Stopped::Cancelled) => Ok(Some(Ending { state: RunState::Cancelled, error: None, blocks: false })),
+        Err(Stopped::Cancelled) => {
+            Ok(Some(Ending { state: RunState::Cancelled, error: None, blocks: false }))
+        }
         Err(other) => Err(other),
     }
 }

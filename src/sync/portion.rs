@@ -73,11 +73,6 @@ impl Portion {
         self.notes.rows.len() + self.notes.rejections.len() >= MOST_NOTES
     }
 
-    /// Whether there is nothing in it at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.notes.is_empty() && self.counted.is_none()
-    }
-
     pub(super) fn hold(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
@@ -168,11 +163,5 @@ impl Portion {
 
     pub(super) fn noted_cleared(&self) -> impl Iterator<Item = &str> {
         self.notes.cleared.iter().map(|key| self.text(key))
-    }
-}
-
-impl Notes {
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.rejections.is_empty() && self.cleared.is_empty()
     }
 }

@@ -34,7 +34,12 @@ pub(super) struct Effort {
 }
 
 /// Sends a portion's batch, however often the lease has to be renewed meanwhile.
-pub(super) async fn push(pusher: Arc<Pusher>, portion: &Portion, claim: Claim, halt: CancellationToken) -> Fate {
+pub(super) async fn push(
+    pusher: Arc<Pusher>,
+    portion: &Portion,
+    claim: Claim,
+    halt: CancellationToken,
+) -> Fate {
     if portion.batch.is_empty() {
         return Fate::Answered(Pushed::default());
     }

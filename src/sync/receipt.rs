@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use super::portion::Counted;
 use super::window::Plan;
-use crate::braze::Pushed;
 use crate::ledger::{Checkpoint, Lease};
 use crate::run::{DataPoints, Points, Tally};
 
@@ -26,7 +25,8 @@ pub(super) struct Receipt {
 impl Receipt {
     /// Goes on from an earlier attempt's checkpoint where there is one of the same mapping, table and workspace.
     pub(super) fn open(lease: &Lease, plan: &Plan) -> Self {
-        let earlier = lease.checkpoint.clone().filter(|checkpoint| checkpoint.fingerprint == plan.fingerprint);
+        let earlier =
+            lease.checkpoint.clone().filter(|checkpoint| checkpoint.fingerprint == plan.fingerprint);
         let has_ceiling = earlier.is_some();
         let checkpoint = earlier.unwrap_or_else(|| Checkpoint {
             fingerprint: plan.fingerprint.clone(),
@@ -80,11 +80,6 @@ impl Receipt {
         self.pushed.bytes_sent += bytes_sent;
     }
 
-    /// Adds what was sent with one batch.
-    pub(super) fn add_pushed(&mut self, pushed: &Pushed) {
-        self.add_effort(pushed.requests, pushed.retries, pushed.bytes_sent);
-    }
-
     /// Counts one accepted customer and the attributes it was sent.
     pub(super) fn add_accepted(&mut self, attributes: &[u16]) {
         self.pushed.accepted += 1;
@@ -130,7 +125,8 @@ impl Receipt {
     fn newest(&self) -> Option<DateTime<Utc>> {
         let ceiling = self.checkpoint.ceiling;
         let read = self.counted.newest_micros.map(|micros| {
-            DateTime::from_timestamp_micros(micros).map_or(ceiling, |newest: DateTime<Utc>| newest.min(ceiling))
+            DateTime::from_timestamp_micros(micros)
+                .map_or(ceiling, |newest: DateTime<Utc>| newest.min(ceiling))
         });
         self.base_newest.max(read)
     }

@@ -66,7 +66,8 @@ impl Plan {
         let doubted_at = rooms.ledger.doubt_in_flight(lease, target.number).await?;
         let state = rooms.ledger.sync_state(&rooms.sync.id).await?;
         let fingerprint = fingerprint(&rooms.sync, workspace);
-        let chosen = lease.customers.as_ref().map(|keys| Arc::new(keys.iter().cloned().collect::<HashSet<_>>()));
+        let chosen =
+            lease.customers.as_ref().map(|keys| Arc::new(keys.iter().cloned().collect::<HashSet<_>>()));
         let moves_watermark = !(lease.run.mode == Mode::Force && chosen.is_some());
         let flagged = rooms.ledger.flagged(target.number, MOST_ASKED_BY_KEY + 1).await?;
 
@@ -107,7 +108,8 @@ fn overlap(sync: &config::Sync) -> TimeDelta {
 }
 
 fn promotion(rooms: &Rooms, state: &SyncState, fingerprint: &str, flagged: usize) -> Option<&'static str> {
-    let workspace_of = |fingerprint: &str| fingerprint.rsplit_once(':').map(|(workspace, _)| workspace.to_owned());
+    let workspace_of =
+        |fingerprint: &str| fingerprint.rsplit_once(':').map(|(workspace, _)| workspace.to_owned());
     match &state.fingerprint {
         None => return Some("first_run"),
         Some(known) if known == fingerprint => {}

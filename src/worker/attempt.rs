@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::{Syncs, heartbeat};
 use crate::clock::Clock;
-use crate::ledger::{Finish, Ledger, LedgerError, Lease};
+use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::run::{RunError, RunState};
 use crate::sync::{self, Claim, Stopped};
 
@@ -38,7 +38,10 @@ impl Attempt {
             tracing::info!(mode = %lease.run.mode, "run claimed");
             let ending = self.run(&lease).await;
             if let Err(error) = self.record(lease, ending).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the attempt's end could not be recorded");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the attempt's end could not be recorded"
+                );
             }
         }
         .instrument(span)
@@ -83,7 +86,8 @@ impl Attempt {
                 tracing::error!("the run panicked; it goes on in another attempt");
                 let not_before = Some(self.clock.now() + AFTER_A_FALL);
                 let error = fallen("crashed", "the attempt panicked");
-                self.last_write(|| self.ledger.release(lease.clone(), not_before, true, Some(error.clone()))).await
+                self.last_write(|| self.ledger.release(lease.clone(), not_before, true, Some(error.clone())))
+                    .await
             }
             Ending::Stopped(Stopped::Cancelled) => {
                 self.last_write(|| self.ledger.finish(lease.clone(), cancelled(&lease))).await
@@ -104,7 +108,8 @@ impl Attempt {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the ledger failed under the run");
                 let not_before = Some(self.clock.now() + AFTER_A_FALL);
                 let error = fallen("ledger_unavailable", "the ledger could not be read or written");
-                self.last_write(|| self.ledger.release(lease.clone(), not_before, false, Some(error.clone()))).await
+                self.last_write(|| self.ledger.release(lease.clone(), not_before, false, Some(error.clone())))
+                    .await
             }
         }
     }

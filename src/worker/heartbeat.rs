@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::ledger::{Ledger, LedgerError, Lease};
+use crate::ledger::{Lease, Ledger, LedgerError};
 use crate::sync::Claim;
 
 /// Heartbeats in a lease at least: three may fail before it runs out.

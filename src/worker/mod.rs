@@ -5,6 +5,7 @@
 
 mod attempt;
 mod heartbeat;
+mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::config;
 use crate::ledger::Ledger;
 use crate::sync::Rooms;
 
@@ -23,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub trait Syncs: Send + Sync + 'static {
     /// The syncs this process knows.
     fn ids(&self) -> Vec<String>;
+    /// The syncs that have a cadence, with it.
+    fn cadences(&self) -> Vec<(String, config::Cadence)>;
     /// What a run of the sync works with, by the settings in force now.
     ///
     /// # Errors
@@ -54,6 +58,13 @@ impl Worker {
 
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
     pub async fn work(self) {
+        let schedule = schedule::Schedule {
+            ledger: self.ledger.clone(),
+            syncs: self.syncs.clone(),
+            clock: self.clock.clone(),
+            draining: self.draining.clone(),
+        };
+        self.runs.spawn(schedule.keep());
         let wake = self.ledger.wake();
         while !self.draining.is_cancelled() {
             let rung = wake.notified();

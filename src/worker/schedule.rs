@@ -44,7 +44,11 @@ impl Schedule {
                 _ = prune.tick() => ("prune", self.ledger.prune(self.clock.now()).await.map(drop)),
             };
             if let Err(error) = done {
-                tracing::warn!(what, error = &error as &dyn std::error::Error, "not done by the clock; tried again");
+                tracing::warn!(
+                    what,
+                    error = &error as &dyn std::error::Error,
+                    "not done by the clock; tried again"
+                );
             }
         }
     }
@@ -85,13 +89,6 @@ impl Schedule {
             }
         }
         Ok(())
-    }
-
-    /// Tries blocked syncs at once, as after a reload.
-    pub(super) async fn probe_now(&self) {
-        if let Err(error) = self.probe_blocked().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "blocked syncs not probed");
-        }
     }
 }
 

@@ -1,4 +1,6 @@
 //! What stories are told with.
 
 pub mod api;
+pub mod app;
 pub mod postgres;
+pub mod process;

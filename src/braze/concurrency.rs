@@ -1,0 +1,234 @@
+//! How many requests are in flight: as many as Braze answers without growing slower, never more than configured.
+//!
+//! It grows by one with every answer, so it doubles with every round trip, until answers slow down or fail; from
+//! then on by one a round trip. Failures halve it; a 429 takes it back to one.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Where a process starts: what other clients of Braze use all the time.
+const FIRST: f64 = 8.0;
+/// Answers this much slower than the fastest, plus [`SLACK`], stop growth…
+const SLOW: f64 = 2.0;
+/// …and this much slower take some of it back.
+const TOO_SLOW: f64 = 4.0;
+/// Differences below this are noise of a busy machine, not of Braze.
+const SLACK: Duration = Duration::from_millis(25);
+/// What is kept when answers are too slow.
+const EASE: f64 = 0.8;
+/// Weight of the latest answer in the mean.
+const LATEST: f64 = 0.1;
+/// The fastest answer is forgotten after this long: routes change.
+const FLOOR_LIFE: Duration = Duration::from_secs(60);
+
+/// How a request went, as far as concurrency cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Felt {
+    /// Answered.
+    Well,
+    /// 5xx, timeout, broken connection.
+    Failed,
+    /// 429.
+    Limited,
+}
+
+#[derive(Debug)]
+pub(super) struct Concurrency {
+    most: f64,
+    state: Mutex<State>,
+    /// Wakes the one waiter when a request ends.
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    in_flight: usize,
+    limit: f64,
+    is_doubling: bool,
+    /// Requests started before this say nothing new.
+    cut_at: Instant,
+    /// Fastest answer, seconds, and when that was.
+    floor: Option<(f64, Instant)>,
+    mean: f64,
+}
+
+/// One request in flight. Ends with the request, however that ends.
+#[derive(Debug)]
+pub(super) struct Slot<'c> {
+    concurrency: &'c Concurrency,
+    pub(super) started_at: Instant,
+}
+
+impl Concurrency {
+    pub(super) fn new(most: usize, now: Instant) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
+        let most = most.max(1) as f64;
+        let limit = FIRST.min(most);
+        let state = State { in_flight: 0, limit, is_doubling: true, cut_at: now, floor: None, mean: 0.0 };
+        Self { most, state: Mutex::new(state), ended: Notify::new() }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of the concurrency panics")
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.state().in_flight
+    }
+
+    /// Waits until one more may be in flight. For one waiter at a time.
+    pub(super) async fn room(&self) {
+        loop {
+            {
+                let state = self.state();
+                #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
+                if state.in_flight == 0 || (state.in_flight + 1) as f64 <= state.limit {
+                    return;
+                }
+            }
+            self.ended.notified().await;
+        }
+    }
+
+    /// Waits until a request in flight ends. For one waiter at a time.
+    pub(super) async fn an_end(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Counts a request in.
+    pub(super) fn slot(&self, now: Instant) -> Slot<'_> {
+        self.state().in_flight += 1;
+        Slot { concurrency: self, started_at: now }
+    }
+
+    /// Back to one request at a time.
+    pub(super) fn collapse(&self, now: Instant) {
+        let mut state = self.state();
+        (state.limit, state.is_doubling, state.cut_at) = (1.0, true, now);
+    }
+}
+
+impl Slot<'_> {
+    /// Learns from how the request went.
+    pub(super) fn felt(&self, felt: Felt, now: Instant) {
+        let mut state = self.concurrency.state();
+        match felt {
+            Felt::Well => state.answered((now - self.started_at).as_secs_f64(), now, self.concurrency.most),
+            Felt::Failed if self.started_at >= state.cut_at => state.cut(0.5, now),
+            Felt::Limited => (state.limit, state.is_doubling, state.cut_at) = (1.0, true, now),
+            Felt::Failed => {}
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.concurrency.state().in_flight -= 1;
+        self.concurrency.ended.notify_one();
+    }
+}
+
+impl State {
+    fn cut(&mut self, keep: f64, now: Instant) {
+        self.limit = (self.limit * keep).max(1.0);
+        (self.is_doubling, self.cut_at) = (false, now);
+    }
+
+    fn answered(&mut self, secs: f64, now: Instant, most: f64) {
+        self.mean = if self.mean == 0.0 { secs } else { self.mean + (secs - self.mean) * LATEST };
+        let floor = match self.floor {
+            Some((floor, at)) if floor <= secs && now - at < FLOOR_LIFE => floor,
+            _ => self.mean.min(secs),
+        };
+        if self.floor.is_none_or(|(known, _)| known != floor) || now == self.cut_at {
+            self.floor = Some((floor, now));
+        }
+        let slack = SLACK.as_secs_f64();
+        if self.mean > floor * TOO_SLOW + slack {
+            if (now - self.cut_at).as_secs_f64() > self.mean {
+                self.cut(EASE, now);
+            }
+        } else if self.mean > floor * SLOW + slack {
+            self.is_doubling = false;
+        } else if self.is_used() {
+            let step = if self.is_doubling { 1.0 } else { 1.0 / self.limit };
+            self.limit = (self.limit + step).min(most);
+        }
+    }
+
+    /// A limit nobody needs does not grow.
+    #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
+    fn is_used(&self) -> bool {
+        self.in_flight as f64 * 2.0 >= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps as many requests in flight as it may for `rounds` round trips of `latency` and returns the most seen.
+    async fn drive(
+        concurrency: &Concurrency,
+        rounds: u32,
+        latency: impl Fn(usize) -> Duration,
+        felt: Felt,
+    ) -> usize {
+        let mut most = 0;
+        for _ in 0..rounds {
+            let mut slots = Vec::new();
+            while tokio::time::timeout(Duration::ZERO, concurrency.room()).await.is_ok() {
+                slots.push(concurrency.slot(Instant::now()));
+            }
+            most = slots.len();
+            tokio::time::sleep(latency(most)).await;
+            for slot in slots {
+                slot.felt(felt, Instant::now());
+            }
+        }
+        most
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fifty_are_in_flight_within_two_seconds() {
+        let concurrency = Concurrency::new(128, Instant::now());
+        let began = Instant::now();
+        let most = drive(&concurrency, 10, |_| Duration::from_millis(50), Felt::Well).await;
+        assert!(most >= 50 && began.elapsed() < Duration::from_secs(2), "{most} after {:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn never_more_than_configured() {
+        let concurrency = Concurrency::new(20, Instant::now());
+        assert_eq!(drive(&concurrency, 50, |_| Duration::from_millis(50), Felt::Well).await, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_braze_that_slows_down_gets_fewer() {
+        let concurrency = Concurrency::new(128, Instant::now());
+        // Serves sixteen at a time; more only wait.
+        let latency = |in_flight: usize| Duration::from_millis(50 * in_flight.div_ceil(16) as u64);
+        let most = drive(&concurrency, 400, latency, Felt::Well).await;
+        assert!((8..=80).contains(&most), "{most}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_of_failures_halves_once() {
+        let concurrency = Concurrency::new(128, Instant::now());
+        assert_eq!(drive(&concurrency, 4, |_| Duration::from_millis(50), Felt::Well).await, 64);
+        drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Failed).await;
+        assert_eq!(drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Well).await, 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_starts_anew_from_one() {
+        let concurrency = Concurrency::new(128, Instant::now());
+        drive(&concurrency, 5, |_| Duration::from_millis(50), Felt::Well).await;
+        drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Limited).await;
+        assert_eq!(drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Well).await, 1);
+        assert_eq!(drive(&concurrency, 2, |_| Duration::from_millis(50), Felt::Well).await, 4);
+    }
+}

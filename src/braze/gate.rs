@@ -1,0 +1,134 @@
+//! The one gate every request to the workspace goes through, whichever run it is for.
+//!
+//! Requests queue in order; only the first waits on the hold, on concurrency and on the budget, so however many
+//! wait, one timer runs. Leave is given without a pause between the last look at the hold and the start.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::time::Instant;
+
+use super::announced::{Announced, Told};
+use super::breaker::Breaker;
+use super::budget::{Budget, Leave};
+use super::chance::Chance;
+use super::concurrency::{Concurrency, Felt, Slot};
+use super::hold::{HoldReason, Holds};
+use super::verdict::Reply;
+use crate::clock::Clock;
+use crate::config;
+
+/// Spread over which processes start again after an announced reset, so that they do not all start at once.
+const SPREAD: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) holds: Holds,
+    pub(super) breaker: Breaker,
+    pub(super) chance: Chance,
+    /// The destination's name, for logs.
+    name: String,
+    turnstile: tokio::sync::Mutex<()>,
+    concurrency: Concurrency,
+    budget: Budget,
+    clock: Clock,
+}
+
+impl Gate {
+    pub(super) fn new(name: &str, settings: &config::Destination, clock: Clock, chance: Chance) -> Self {
+        let now = Instant::now();
+        let base = Duration::from_millis(settings.retry_base_ms);
+        let cap = Duration::from_secs(settings.retry_cap_secs);
+        Self {
+            holds: Holds::new(clock.clone()),
+            breaker: Breaker::new(base, cap, now),
+            chance,
+            name: name.to_owned(),
+            turnstile: tokio::sync::Mutex::new(()),
+            concurrency: Concurrency::new(settings.max_in_flight, now),
+            budget: Budget::new(settings.requests_per_3s, settings.requests_per_hour, now),
+            clock,
+        }
+    }
+
+    /// Waits until a request may start, and counts it. It must start at once.
+    pub(super) async fn enter(&self) -> Slot<'_> {
+        let _turn = self.turnstile.lock().await;
+        loop {
+            self.holds.passed().await;
+            self.concurrency.room().await;
+            let now = Instant::now();
+            if self.holds.until(now).is_some() {
+                continue;
+            }
+            match self.budget.take(now, self.concurrency.in_flight()) {
+                Leave::Granted => return self.concurrency.slot(now),
+                Leave::NotBefore(at) => tokio::time::sleep_until(at).await,
+                Leave::HourSpent(at) => self.holds.extend(at - now, HoldReason::BudgetHour),
+                Leave::NothingRemains(at) => self.holds.extend(at - now, HoldReason::AnnouncedReset),
+                Leave::MayBeTaken(at) => {
+                    // Either way, the next look decides.
+                    let _ = tokio::time::timeout_at(at, self.concurrency.an_end()).await;
+                }
+            }
+        }
+    }
+
+    /// Takes in how a request went.
+    pub(super) fn heard(&self, slot: &Slot<'_>, reply: &Reply, told: Option<Told>) {
+        let now = Instant::now();
+        match reply {
+            Reply::RateLimited(announced) => self.limited(slot, *announced, now),
+            Reply::Down => self.failed(slot, now),
+            _ => {
+                slot.felt(Felt::Well, now);
+                self.breaker.answered();
+                if let Some(told) = told {
+                    self.budget.learn(&told, now, self.clock.now());
+                }
+            }
+        }
+    }
+
+    fn limited(&self, slot: &Slot<'_>, announced: Option<Announced>, now: Instant) {
+        slot.felt(Felt::Limited, now);
+        self.breaker.unbroken_no_more();
+        let (wait, why) = match announced.and_then(|announced| announced.wait(self.clock.now())) {
+            Some(wait) => (Some(wait + self.chance.up_to(SPREAD)), HoldReason::AnnouncedReset),
+            None => (self.breaker.limited(slot.started_at, now, &self.chance), HoldReason::Backoff),
+        };
+        if let Some(wait) = wait {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let is_announced = why == HoldReason::AnnouncedReset;
+            tracing::info!(
+                destination = self.name,
+                status = 429,
+                wait_ms,
+                is_announced,
+                "Braze's rate limit reached"
+            );
+            self.holds.extend(wait, why);
+        }
+    }
+
+    fn failed(&self, slot: &Slot<'_>, now: Instant) {
+        slot.felt(Felt::Failed, now);
+        if let Some(pause) = self.breaker.failed(slot.started_at, now, &self.chance) {
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(
+                destination = self.name,
+                pause_ms,
+                "Braze fails again and again: one request at a time"
+            );
+            self.concurrency.collapse(now);
+            self.holds.extend(pause, HoldReason::Backoff);
+        }
+    }
+
+    /// Restores a hold from before this process.
+    pub(super) fn hold_until(&self, until: chrono::DateTime<Utc>) {
+        if let Some(wait) = (Announced::At { reset: until, date: None }).wait(self.clock.now()) {
+            self.holds.extend(wait, HoldReason::AnnouncedReset);
+        }
+    }
+}

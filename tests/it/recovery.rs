@@ -1,0 +1,97 @@
+//! A run that is cut short goes on where it was, and sends again only what is in doubt.
+
+use peak_braze::run::RunState;
+use peak_braze::sandbox::{Answer, Rule};
+use serde_json::json;
+
+use crate::support::app::{Setup, TestApp, ago, assert_identities};
+use crate::support::process::Service;
+
+/// A rule that holds answers back by name until the story releases them.
+fn hold(name: &str) -> Rule {
+    Rule::new(Answer::Pass).hold(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_run_goes_on_after_the_restart() {
+    let mut app = TestApp::start(Setup::customers(1_000)).await;
+    app.braze.rule(hold("late").after(5).times(1));
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    let draining = app.app.take().expect("up").drain();
+    tokio::pin!(draining);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(1), &mut draining).await;
+    assert!(early.is_err(), "a request under way is waited for");
+    app.braze.release("late");
+    draining.await;
+    app.boot().await;
+    let run = app.finished(id).await;
+    assert_eq!((run.state, run.attempt), (RunState::Succeeded, 2));
+    assert_eq!((run.tally.customers, run.tally.accepted), (1_000, 1_000));
+    assert_eq!((run.data_points.sent, run.data_points.saved), (2_000, 0));
+    assert_identities(&run);
+    assert_eq!(app.braze.stats().values_unchanged, 0, "nobody was sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_stops_keeps_what_was_accepted_and_leaves_the_watermark() {
+    let app = TestApp::start(Setup::customers(1_000)).await;
+    app.braze.rule(hold("late").after(5).times(1));
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    let (status, _) = app.post(&format!("/v1/runs/{id}/cancel"), &json!({})).await;
+    assert_eq!(status, 202);
+    app.braze.release("late");
+    let run = app.finished(id).await;
+    assert_eq!(run.state, RunState::Cancelled);
+    assert_eq!(app.sync_state().await["watermark"], json!(null));
+    let next = app.run("delta").await;
+    assert_eq!((next.state, next.tally.customers), (RunState::Succeeded, 1_000));
+    assert_eq!(app.braze.stats().values_unchanged, 0, "nobody was sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_goes_on_within_two_seconds_and_loses_nobody() {
+    let mut app = TestApp::start(Setup::customers(2_000)).await;
+    app.drain().await;
+    let mut service = Service::start(&app.config_path()).await;
+    app.braze.rule(hold("cut").after(10));
+    let id = service.trigger().await;
+    app.braze.wait_for(|stats| stats.held >= 1).await;
+    service.kill();
+    app.braze.clear_rules();
+    let seen = app.braze.stats().requests;
+
+    let restarted = std::time::Instant::now();
+    let service = Service::start(&app.config_path()).await;
+    app.braze.wait_for(|stats| stats.requests > seen).await;
+    assert!(restarted.elapsed().as_secs_f64() < 2.0, "went on after {:?}", restarted.elapsed());
+    let run = service.finished(&id).await;
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 2_000));
+    assert_identities(&run);
+    for customer in ["c-1", "c-999", "c-2000"] {
+        assert!(app.in_braze(customer, "peak_churn").await.is_some(), "{customer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_sent_and_never_recorded_does_not_outlive_its_source() {
+    let mut app = TestApp::start(Setup::customers(1)).await;
+    app.run("delta").await;
+    app.drain().await;
+    // v0 is in Braze and in the ledger; v1 is sent, and the process dies before it hears the answer.
+    app.warehouse(&format!("update predictions set churn = 0.5, updated_at = '{}'", ago(1)));
+    let mut service = Service::start(&app.config_path()).await;
+    app.braze.rule(hold("cut"));
+    service.trigger().await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    service.kill();
+    app.braze.clear_rules();
+    assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(0.5)));
+    // The source goes back to v0, which the ledger believes Braze has.
+    app.warehouse(&format!("update predictions set churn = 0.001, updated_at = '{}'", ago(0)));
+    app.boot().await;
+    let run = app.run("delta").await;
+    assert_eq!(run.state, RunState::Succeeded);
+    assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(0.001)));
+}

@@ -1,0 +1,105 @@
+//! The real binary as a process of its own, for stories in which it is killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use peak_braze::run::Run;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::app::{SYNC, TOKEN};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `peak-braze serve`, up and listening. Killed when dropped.
+pub struct Service {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+    _log: PathBuf,
+}
+
+impl Service {
+    /// Starts the service and waits until it says where it listens.
+    pub async fn start(config: &Path) -> Self {
+        let log = config.with_file_name("service.log");
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_peak-braze"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("piped");
+        let stdout = tokio::process::ChildStdout::from_std(stdout).expect("a pipe");
+        let mut lines = BufReader::new(stdout).lines();
+        let said = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it says where it listens");
+        let said = said.expect("a line").unwrap_or_else(|| {
+            panic!("it did not start: {}", std::fs::read_to_string(&log).unwrap_or_default())
+        });
+        let addr = said.rsplit(' ').next().expect("an address").to_owned();
+        let http = super::app::http_client();
+        Self { child, url: format!("http://{addr}"), http, _log: log }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Triggers a delta run and returns its id.
+    pub async fn trigger(&self) -> String {
+        let request =
+            self.http.post(self.url(&format!("/v1/syncs/{SYNC}/runs"))).bearer_auth(TOKEN).json(&json!({}));
+        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub async fn run(&self, id: &str) -> Run {
+        let request = self.http.get(self.url(&format!("/v1/runs/{id}"))).bearer_auth(TOKEN);
+        request.send().await.expect("an answer").json().await.expect("a run")
+    }
+
+    /// Waits for a run's end; woken by its events.
+    pub async fn finished(&self, id: &str) -> Run {
+        let url = self.url(&format!("/v1/runs/{id}/events"));
+        let mut events = self.http.get(url).bearer_auth(TOKEN).send().await.expect("events");
+        let waiting = async {
+            loop {
+                let run = self.run(id).await;
+                if run.state.is_final() {
+                    return run;
+                }
+                let _ = events.chunk().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the run ends")
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("it is gone");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub fn terminate(mut self) -> std::process::ExitStatus {
+        let sent =
+            Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(sent.success());
+        self.child.wait().expect("it ends")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
