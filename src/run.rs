@@ -325,6 +325,14 @@ pub struct RunError {
     pub retryable: bool,
 }
 
+impl RunError {
+    /// What a cancelled run says of itself.
+    pub fn cancelled() -> Self {
+        let message = "cancelled on request; what was accepted by then is recorded".to_owned();
+        Self { code: "cancelled".to_owned(), message, retryable: false }
+    }
+}
+
 /// One run, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {

@@ -31,12 +31,13 @@ impl Ledger {
     /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
     pub async fn finish(&self, lease: Lease, finish: Finish) -> Result<(), LedgerError> {
         let now = micros(self.0.clock.now());
+        let mut tx = self.begin("finish").await?;
+        let finish = unless_cancelled(&mut tx, &lease, finish).await?;
         let checkpoint = finish.checkpoint.as_ref();
         let tally = checkpoint.map_or(lease.run.tally, |checkpoint| checkpoint.tally);
         let points = checkpoint.map_or(&lease.run.data_points, |checkpoint| &checkpoint.data_points);
         let done = tally.customers;
         let progress = Progress { phase: Phase::Recording, done, total: Some(done), ..Progress::default() };
-        let mut tx = self.begin("finish").await?;
         let changed = sqlx::query(
             "-- ledger::finish
              update runs set state = $3, finished_at = $4, tally = $5, data_points = $6, error = $7, progress = $8,
@@ -116,4 +117,27 @@ impl Ledger {
         .map(drop)
         .map_err(LedgerError::during("finish"))
     }
+}
+
+/// Who was told that the run is being cancelled must not find it succeeded: its end and a request to cancel it are
+/// put in order here.
+async fn unless_cancelled(
+    tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+    lease: &Lease,
+    finish: Finish,
+) -> Result<Finish, LedgerError> {
+    let asked: Option<bool> = sqlx::query_scalar(
+        "-- ledger::unless_cancelled
+         select cancel_requested from runs where id = $1 and epoch = $2",
+    )
+    .bind(lease.run.id.0)
+    .bind(lease.epoch)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(LedgerError::during("finish"))?;
+    if !asked.ok_or(LedgerError::LeaseLost(lease.run.id))? || finish.state == RunState::Failed {
+        return Ok(finish);
+    }
+    let error = Some(RunError::cancelled());
+    Ok(Finish { state: RunState::Cancelled, error, watermark: None, was_full: false, ..finish })
 }

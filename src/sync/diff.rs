@@ -80,7 +80,7 @@ impl Differ {
 
     /// The last portion: whatever is left, and the final counts.
     pub(super) fn finish(mut self) -> Portion {
-        self.pending.counted = Some(self.counted);
+        self.pending.counted = Some(Counted { complete: true, ..self.counted });
         self.pending
     }
 

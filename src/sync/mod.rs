@@ -68,7 +68,6 @@ pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, 
         if let Some(ending) = ending_of(extract.outcome().await)? {
             return Ok(failed(ending, &receipt));
         }
-        receipt.complete();
     }
     Ok(ended(lease, &plan, receipt))
 }

@@ -60,6 +60,8 @@ pub(super) struct Counted {
     pub newest_micros: Option<i64>,
     /// The last customer.
     pub position: Option<Position>,
+    /// Whether nothing is left to read.
+    pub complete: bool,
 }
 
 impl Portion {

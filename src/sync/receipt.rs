@@ -68,11 +68,6 @@ impl Receipt {
         self.checkpoint.complete
     }
 
-    /// Notes that everything was read and recorded.
-    pub(super) fn complete(&mut self) {
-        self.checkpoint.complete = true;
-    }
-
     /// Adds the effort of one batch, whatever came of it.
     pub(super) fn add_effort(&mut self, requests: u32, retries: u32, bytes_sent: u64) {
         self.pushed.requests += u64::from(requests);
@@ -103,6 +98,7 @@ impl Receipt {
         if counted.position.is_some() {
             self.checkpoint.position.clone_from(&counted.position);
         }
+        self.checkpoint.complete = counted.complete;
         self.counted = counted;
     }
 

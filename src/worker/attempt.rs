@@ -150,7 +150,7 @@ fn failed(lease: &Lease, error: RunError) -> Finish {
 }
 
 fn cancelled(lease: &Lease) -> Finish {
-    Finish { state: RunState::Cancelled, error: None, ..failed(lease, fallen("cancelled", "")) }
+    Finish { state: RunState::Cancelled, ..failed(lease, RunError::cancelled()) }
 }
 
 fn misconfigured(lease: &Lease, message: String) -> Finish {
