@@ -223,6 +223,15 @@ struct Known {
     run: Option<(RunId, RunState)>,
 }
 
+#[derive(sqlx::FromRow)]
+struct KnownRow {
+    sync: String,
+    delivery_id: String,
+    body_digest: Vec<u8>,
+    run_id: Option<Uuid>,
+    state: Option<String>,
+}
+
 async fn known(
     tx: &mut Transaction<'static, Sqlite>,
     deliveries: &[Identified],
@@ -235,7 +244,7 @@ async fn known(
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(String, String, Vec<u8>, Option<Uuid>, Option<String>)> = sqlx::query_as(
+    let rows: Vec<KnownRow> = sqlx::query_as(
         "-- inbox::known
          select deliveries.sync, delivery_id, body_digest, run_id, runs.state
          from deliveries left join runs on runs.id = deliveries.run_id
@@ -248,9 +257,10 @@ async fn known(
     .map_err(LedgerError::during("record deliveries"))?;
     Ok(rows
         .into_iter()
-        .map(|(sync, id, body_digest, run, state)| {
-            let state = state.and_then(|state| state.parse().ok()).unwrap_or(RunState::Queued);
-            ((sync, id), Known { body_digest, run: run.map(|run| (RunId(run), state)) })
+        .map(|row| {
+            let state = row.state.and_then(|state| state.parse().ok()).unwrap_or(RunState::Queued);
+            let run = row.run_id.map(|run| (RunId(run), state));
+            ((row.sync, row.delivery_id), Known { body_digest: row.body_digest, run })
         })
         .collect())
 }

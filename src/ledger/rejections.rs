@@ -125,7 +125,7 @@ impl Ledger {
             None => [String::new(), String::new()],
             Some(cursor) => cursor::read::<2>("rejections", cursor)?,
         };
-        let rows: Vec<(String, String, String, i64, i64, i64)> = sqlx::query_as(
+        let rows: Vec<RejectionRow> = sqlx::query_as(
             "-- ledger::rejections
              select customer_id, attribute, code, attempts, first_seen_at, last_seen_at
              from rejections join runs on runs.id = $1
@@ -143,7 +143,7 @@ impl Ledger {
         .await
         .map_err(LedgerError::during("list rejections"))?;
         let is_more = rows.len() > limit as usize;
-        let items: Vec<Rejection> = rows.into_iter().take(limit as usize).map(rejection).collect();
+        let items: Vec<Rejection> = rows.into_iter().take(limit as usize).map(RejectionRow::rejection).collect();
         let next_cursor = items.last().filter(|_| is_more).map(|last| {
             cursor::write("rejections", &[&last.customer_id, last.attribute.as_deref().unwrap_or_default()])
         });
@@ -156,7 +156,7 @@ impl Ledger {
         target: i64,
         customer_id: &str,
     ) -> Result<Vec<Rejection>, LedgerError> {
-        let rows: Vec<(String, String, String, i64, i64, i64)> = sqlx::query_as(
+        let rows: Vec<RejectionRow> = sqlx::query_as(
             "-- ledger::rejections_of
              select customer_id, attribute, code, attempts, first_seen_at, last_seen_at
              from rejections where target = $1 and customer_id = $2 and cleared_at is null order by attribute",
@@ -166,7 +166,7 @@ impl Ledger {
         .fetch_all(&self.0.readers)
         .await
         .map_err(LedgerError::during("list rejections"))?;
-        Ok(rows.into_iter().map(rejection).collect())
+        Ok(rows.into_iter().map(RejectionRow::rejection).collect())
     }
 
     /// Outstanding rejections of the sync.
@@ -209,14 +209,25 @@ impl Ledger {
     }
 }
 
-fn rejection(row: (String, String, String, i64, i64, i64)) -> Rejection {
-    let (customer_id, attribute, code, attempts, first_seen_at, last_seen_at) = row;
-    Rejection {
-        customer_id,
-        attribute: Some(attribute).filter(|attribute| !attribute.is_empty()),
-        code,
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        first_seen_at: time(first_seen_at),
-        last_seen_at: time(last_seen_at),
+#[derive(sqlx::FromRow)]
+struct RejectionRow {
+    customer_id: String,
+    attribute: String,
+    code: String,
+    attempts: i64,
+    first_seen_at: i64,
+    last_seen_at: i64,
+}
+
+impl RejectionRow {
+    fn rejection(self) -> Rejection {
+        Rejection {
+            customer_id: self.customer_id,
+            attribute: Some(self.attribute).filter(|attribute| !attribute.is_empty()),
+            code: self.code,
+            attempts: u32::try_from(self.attempts).unwrap_or(u32::MAX),
+            first_seen_at: time(self.first_seen_at),
+            last_seen_at: time(self.last_seen_at),
+        }
     }
 }

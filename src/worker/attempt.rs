@@ -50,11 +50,11 @@ impl Attempt {
 
     async fn run(&self, lease: &Lease) -> Ending {
         if lease.cancel_requested {
-            return Ending::Finished(cancelled(lease));
+            return Ending::Finished(Box::new(cancelled(lease)));
         }
         let rooms = match self.syncs.rooms(&lease.run.sync) {
             Ok(rooms) => rooms,
-            Err(message) => return Ending::Finished(misconfigured(lease, message)),
+            Err(message) => return Ending::Finished(Box::new(misconfigured(lease, message))),
         };
         let (renewed, expires) = watch::channel(lease.expires);
         let claim = Claim {
@@ -68,7 +68,7 @@ impl Attempt {
         let run = std::panic::AssertUnwindSafe(sync::run(&rooms, lease, &claim)).catch_unwind();
         tokio::select! {
             outcome = run => match outcome {
-                Ok(Ok(finish)) => Ending::Finished(finish),
+                Ok(Ok(finish)) => Ending::Finished(Box::new(finish)),
                 Ok(Err(stopped)) => Ending::Stopped(stopped),
                 Err(_) => Ending::Panicked,
             },
@@ -80,7 +80,7 @@ impl Attempt {
         match ending {
             Ending::Finished(finish) => {
                 tracing::info!(state = %finish.state, error = finish.error.as_ref().map(|error| &*error.code), "run ended");
-                self.last_write(|| self.ledger.finish(lease.clone(), finish.clone())).await
+                self.last_write(|| self.ledger.finish(lease.clone(), (*finish).clone())).await
             }
             Ending::Panicked => {
                 tracing::error!("the run panicked; it goes on in another attempt");
@@ -129,7 +129,7 @@ impl Attempt {
 }
 
 enum Ending {
-    Finished(Finish),
+    Finished(Box<Finish>),
     Stopped(Stopped),
     Panicked,
 }
