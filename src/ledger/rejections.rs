@@ -143,7 +143,8 @@ impl Ledger {
         .await
         .map_err(LedgerError::during("list rejections"))?;
         let is_more = rows.len() > limit as usize;
-        let items: Vec<Rejection> = rows.into_iter().take(limit as usize).map(RejectionRow::rejection).collect();
+        let items: Vec<Rejection> =
+            rows.into_iter().take(limit as usize).map(RejectionRow::rejection).collect();
         let next_cursor = items.last().filter(|_| is_more).map(|last| {
             cursor::write("rejections", &[&last.customer_id, last.attribute.as_deref().unwrap_or_default()])
         });

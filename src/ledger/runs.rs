@@ -1,8 +1,9 @@
 //! Runs as the API shows them.
 
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
-use super::row::{DELIVERIES_SHOWN, RunRow, run_columns};
+use super::row::{DELIVERIES_SHOWN, RunRow, run_columns, time};
 use super::{Ledger, LedgerError, cursor};
 use crate::run::{Run, RunId, RunState};
 
@@ -74,6 +75,25 @@ impl Ledger {
             items.push(row.run(self.deliveries_of(RunId(row.id)).await?)?);
         }
         Ok(Page { items, next_cursor })
+    }
+
+    /// When the sync's runs started, by number, ascending: what digests are stamped with. As many as are retained.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn run_starts(&self, sync: &str) -> Result<Vec<(u32, DateTime<Utc>)>, LedgerError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "-- ledger::run_starts
+             select number, started_at from runs where sync = $1 and started_at is not null order by number",
+        )
+        .bind(sync)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(LedgerError::during("list runs"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(number, at)| (u32::try_from(number).unwrap_or(u32::MAX), time(at)))
+            .collect())
     }
 
     pub(super) async fn row(&self, id: RunId) -> Result<Option<RunRow>, LedgerError> {

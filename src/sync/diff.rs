@@ -1,6 +1,7 @@
 //! Which values differ from what Braze was last known to accept.
 
 use super::portion::{Counted, Portion};
+use super::resend::Resend;
 use super::window::{Forced, Plan};
 use crate::braze::Template;
 use crate::config;
@@ -13,6 +14,7 @@ pub(super) struct Differ {
     slots: Vec<usize>,
     run: u32,
     forced: Forced,
+    resend: Option<Resend>,
     template: Template,
     limits: Limits,
     counted: Counted,
@@ -55,6 +57,7 @@ impl Differ {
             slots: plan.target.slots.clone(),
             run,
             forced: plan.forced.clone(),
+            resend: plan.resend.clone(),
             template: Template::new(&sync.identifier, sync.update_existing_only, &names),
             limits,
             counted: Counted { saved: none.clone(), sent_before: none, ..Counted::default() },
@@ -161,6 +164,7 @@ impl Differ {
         let everything = in_doubt || self.forced.covers(key);
         let digests = sent.map_or(Digests(&[]), |sent| sent.digests);
         let hasher = self.hasher.customer(key.as_bytes());
+        let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
         let mut compared = Compared::default();
         self.values.clear();
         for (attribute, &cell) in (0_u16..).zip(chunk.cells(index)) {
@@ -179,7 +183,9 @@ impl Differ {
                 Some(known) if known.digest == digest && known.run == self.run && !in_doubt => {
                     compared.was_sent_by_this_run = true;
                 }
-                Some(known) if known.digest == digest && !everything => self.counted.saved[at] += 1,
+                Some(known) if known.digest == digest && !everything && !self.is_old(phase, known) => {
+                    self.counted.saved[at] += 1;
+                }
                 // NULL where nothing was ever sent: Braze has nothing to forget.
                 None if cell == Cell::Null && !everything => {}
                 _ => self.values.push(Value { attribute, cell, digest }),
@@ -189,6 +195,10 @@ impl Differ {
             self.count_sent_before(chunk, index, digests);
         }
         compared
+    }
+
+    fn is_old(&self, phase: Option<u64>, known: Stamp) -> bool {
+        self.resend.as_ref().zip(phase).is_some_and(|(resend, phase)| resend.is_due(phase, known.run))
     }
 
     fn invalid_value(&mut self, key: &str, attribute: u16, code: Code) {

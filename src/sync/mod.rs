@@ -14,6 +14,7 @@ mod group;
 mod portion;
 mod push;
 mod receipt;
+mod resend;
 mod stop;
 mod window;
 

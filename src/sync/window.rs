@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
+use super::resend::Resend;
 use super::{Rooms, Stopped};
 use crate::config;
 use crate::ledger::{Lease, SyncState, Target};
@@ -36,6 +37,8 @@ pub(super) struct Plan {
     pub fingerprint: String,
     /// Whether the run covers everything past the watermark, rather than chosen customers.
     pub moves_watermark: bool,
+    /// Which values go again for having been sent long ago.
+    pub resend: Option<Resend>,
     /// Nothing may be sent before this: the sends of the run before are to be settled in Braze.
     pub settled_at: Option<DateTime<Utc>>,
 }
@@ -93,6 +96,7 @@ impl Plan {
             target,
             fingerprint,
             moves_watermark,
+            resend: resend(rooms).await?,
             settled_at: settled_at(rooms, lease, &state, doubted_at),
         })
     }
@@ -101,6 +105,12 @@ impl Plan {
     pub(super) fn window(&self, up_to: Option<DateTime<Utc>>) -> Window {
         Window { after: self.after, up_to }
     }
+}
+
+async fn resend(rooms: &Rooms) -> Result<Option<Resend>, Stopped> {
+    let Some(every_secs) = rooms.sync.resend_every_secs else { return Ok(None) };
+    let starts = rooms.ledger.run_starts(&rooms.sync.id).await?;
+    Ok(Some(Resend::new(every_secs, rooms.clock.now(), starts)))
 }
 
 fn overlap(sync: &config::Sync) -> TimeDelta {

@@ -8,6 +8,7 @@ mod api_reads;
 mod api_reference;
 mod api_server;
 mod api_triggers;
+mod cadence;
 mod delta;
 mod queue;
 mod recovery;

@@ -30,6 +30,8 @@ pub struct Setup {
     pub destination: String,
     /// Further keys of the sync, before its callback.
     pub sync: String,
+    /// What stands under `[syncs.cadence]`.
+    pub cadence: String,
     /// Further keys of the ledger.
     pub ledger: String,
     /// Statements that make and fill the table.
@@ -61,6 +63,7 @@ impl Default for Setup {
             attributes: ATTRIBUTES.to_owned(),
             destination: String::new(),
             sync: String::new(),
+            cadence: String::new(),
             ledger: String::new(),
             seed: TABLE.to_owned(),
             clock: Clock::system(),
@@ -264,6 +267,14 @@ impl TestApp {
             .clone()
     }
 
+    /// Waits until the schedule has taken note of the sync, so that later slots are its own.
+    pub async fn when_slot_is_kept(&self) {
+        let ledger = self.app().ledger();
+        while ledger.last_slot(SYNC).await.expect("the ledger answers").is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn sync_state(&self) -> Value {
         self.get(&format!("/v1/syncs/{SYNC}")).await
     }
@@ -294,6 +305,10 @@ pub fn assert_identities(run: &Run) {
 /// The config file of a setup.
 pub fn config(setup: &Setup, braze: &str) -> String {
     let Setup { attributes, destination, sync, ledger, .. } = setup;
+    let cadence = match setup.cadence.as_str() {
+        "" => String::new(),
+        cadence => format!("  [syncs.cadence]\n  {cadence}"),
+    };
     let settle = if destination.contains("settle_secs") { "" } else { "settle_secs = 0" };
     format!(
         r#"
@@ -327,6 +342,8 @@ updated_at = "updated_at"
 
   [syncs.callback]
   secrets = ["file:callback"]
+
+{cadence}
 
 {attributes}
 "#
