@@ -140,10 +140,15 @@ fn trouble(error: &reqwest::Error) -> Trouble {
     Trouble::Connection
 }
 
-/// Connectors wrap TLS errors in I/O errors, which show them only through `get_ref`.
+/// Connectors wrap TLS errors in I/O errors, one in another, which show them only through `get_ref`.
 fn tls_error<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
-    let wrapped = || cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()?.downcast_ref());
-    cause.downcast_ref().or_else(wrapped)
+    let mut cause = cause;
+    loop {
+        if let Some(tls) = cause.downcast_ref() {
+            return Some(tls);
+        }
+        cause = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    }
 }
 
 /// Errors that come back however often one tries.

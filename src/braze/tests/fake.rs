@@ -124,7 +124,8 @@ impl FakeBraze {
 }
 
 pub(super) fn braze_at(endpoint: &str, more: &str, roots: &[&[u8]]) -> Result<Braze, BrazeError> {
-    let toml = format!("endpoint = \"{endpoint}\"\napi_key = \"env:X\"\nretry_base_ms = 1\n{more}");
+    let base = if more.contains("retry_base_ms") { "" } else { "retry_base_ms = 1\n" };
+    let toml = format!("endpoint = \"{endpoint}\"\napi_key = \"env:X\"\n{base}{more}");
     let settings: config::Destination = toml::from_str(&toml).expect("the settings are good");
     Braze::with_roots("braze", &settings, SecretString::from(KEY), Clock::system(), roots)
 }
