@@ -31,7 +31,7 @@ impl Ask {
         match general {
             Some(Mode::Force) => Self { mode: Mode::Force, customers: None },
             Some(mode) => Self { mode, customers },
-            None => Self { mode: Mode::Force, customers },
+            None => Self { mode: Mode::Force, customers: Some(customers.unwrap_or_default()) },
         }
     }
 }
@@ -45,6 +45,11 @@ mod tests {
         Ask { mode, customers: Some(customers).filter(|ids| !ids.is_empty()) }
     }
 
+    /// What is left once the only chosen customer was forgotten.
+    fn nobody() -> Ask {
+        Ask { mode: Mode::Force, customers: Some(Vec::new()) }
+    }
+
     #[test]
     fn joining_covers_both_and_forces_nobody_who_was_not_chosen() {
         use Mode::{Delta, Force, Full};
@@ -55,6 +60,9 @@ mod tests {
             (ask(Force, &["a"]), ask(Force, &["b", "a"]), ask(Force, &["a", "b"])),
             (ask(Full, &["a"]), ask(Force, &["b"]), ask(Full, &["a", "b"])),
             (ask(Full, &["a"]), ask(Force, &[]), ask(Force, &[])),
+            (nobody(), nobody(), nobody()),
+            (nobody(), ask(Force, &["a"]), ask(Force, &["a"])),
+            (nobody(), ask(Delta, &[]), ask(Delta, &[])),
         ] {
             assert_eq!(one.clone().join(other.clone()), both);
             assert_eq!(other.join(one), both);

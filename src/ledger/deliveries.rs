@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::Sqlite;
 use utoipa::ToSchema;
 
 use uuid::Uuid;
@@ -120,25 +121,25 @@ impl Ledger {
                 (parse(at)?, parse(number)?)
             }
         };
-        let rows: Vec<DeliveryRow> = sqlx::query_as(
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
             "-- ledger::deliveries
              select number, sync, delivery_id, outcome, received_at, event_type, reason, run_id, secret, times
-             from deliveries
-             where ($1 is null or sync = $1) and (received_at < $2 or (received_at = $2 and number < $3))
-             order by received_at desc, number desc limit $4",
-        )
-        .bind(sync)
-        .bind(before)
-        .bind(number)
-        .bind(limit + 1)
-        .fetch_all(&self.0.readers)
-        .await
-        .map_err(LedgerError::during("list deliveries"))?;
-        let refused_before = DateTime::from_timestamp_micros(before).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let refused = self.0.refused.before(sync, refused_before, limit as usize + 1);
+             from deliveries where (received_at, number) < (",
+        );
+        query.push_bind(before).push(", ").push_bind(number).push(")");
+        if let Some(sync) = sync {
+            query.push(" and sync = ").push_bind(sync);
+        }
+        query.push(" order by received_at desc, number desc limit ").push_bind(limit + 1);
+        let rows: Vec<DeliveryRow> = query
+            .build_query_as()
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(LedgerError::during("list deliveries"))?;
+        let refused = self.0.refused.before(sync, (before, number), limit as usize + 1);
         let mut items: Vec<(i64, Delivery)> =
             rows.into_iter().map(|row| (row.number, row.delivery())).collect();
-        items.extend(refused.into_iter().map(|delivery| (i64::MAX, delivery)));
+        items.extend(refused);
         items.sort_by_key(|(number, delivery)| std::cmp::Reverse((delivery.received_at, *number)));
         let is_more = items.len() > limit as usize;
         items.truncate(limit as usize);

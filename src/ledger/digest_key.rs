@@ -1,7 +1,7 @@
 //! The key of the digests: given, or made once beside the ledger. A ledger's digests are worthless under another.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -26,32 +26,55 @@ pub(super) async fn hasher(settings: &config::Ledger, opened: &Opened) -> Result
             .map_err(|error| LedgerError::Unusable(format!("ledger.digest_key: {error}")))?
             .expose_secret()
             .to_owned(),
-        None => made_beside(&opened.path)?,
+        None => found_beside(opened).await?,
     };
+    let text = text.trim();
     if text.len() < KEY_BYTES {
         return Err(LedgerError::Unusable(format!(
             "ledger.digest_key: at least {KEY_BYTES} bytes are needed"
         )));
     }
-    check_fingerprint(&opened.writer, &text).await?;
+    check_fingerprint(&opened.writer, text).await?;
     let key = Sha256::digest(text.as_bytes());
     Ok(Hasher::new(key[..KEY_BYTES].try_into().expect("sixteen of thirty-two bytes")))
 }
 
-fn made_beside(path: &Path) -> Result<String, LedgerError> {
-    let path = beside(path, ".key");
-    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
-    match made {
-        Ok(mut file) => {
-            let key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-            let written = file.write_all(key.as_bytes()).and_then(|()| file.sync_all());
-            written.map(|()| key).map_err(|error| unusable(&path, &error))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            std::fs::read_to_string(&path).map_err(|error| unusable(&path, &error))
-        }
-        Err(error) => Err(unusable(&path, &error)),
+/// The key beside the ledger; made where the ledger has never had one.
+async fn found_beside(opened: &Opened) -> Result<String, LedgerError> {
+    let path = beside(&opened.path, ".key");
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        found => return found.map_err(|error| unusable(&path, &error)),
     }
+    if is_known(&opened.writer).await? {
+        return Err(LedgerError::Unusable(format!(
+            "ledger.digest_key: {} is gone, and with it what this ledger's digests mean; restore it, or start a \
+             new ledger",
+            path.display()
+        )));
+    }
+    let key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    write_whole(&path, &key).map_err(|error| unusable(&path, &error))?;
+    Ok(key)
+}
+
+/// The file is there whole or not at all, whenever the process or the machine dies: half a key would be another key.
+fn write_whole(path: &Path, key: &str) -> std::io::Result<()> {
+    let unfinished = beside(path, ".new");
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+    file.write_all(key.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
+async fn is_known(writer: &SqlitePool) -> Result<bool, LedgerError> {
+    sqlx::query_scalar("-- ledger::is_known\n select exists (select 1 from facts where name = 'digest_key')")
+        .fetch_one(writer)
+        .await
+        .map_err(LedgerError::during("open"))
 }
 
 async fn check_fingerprint(writer: &SqlitePool, text: &str) -> Result<(), LedgerError> {

@@ -5,14 +5,14 @@ use sqlx::types::Json;
 
 use super::row::micros;
 use super::{Checkpoint, Lease, Ledger, LedgerError, commit};
-use crate::run::{Phase, Progress, RunError, RunState};
+use crate::run::{Mode, Phase, Progress, RunError, RunState};
 
 /// How a run ends.
 #[derive(Clone, Debug)]
 pub struct Finish {
     /// Succeeded, partial, failed or cancelled.
     pub state: RunState,
-    /// Final counts.
+    /// Final counts; none: those last recorded.
     pub checkpoint: Option<Checkpoint>,
     /// Why it failed.
     pub error: Option<RunError>,
@@ -24,33 +24,44 @@ pub struct Finish {
     pub blocks: bool,
 }
 
+impl Finish {
+    /// Whether everything that was read is accounted for.
+    fn has_succeeded(&self) -> bool {
+        matches!(self.state, RunState::Succeeded | RunState::Partial)
+    }
+}
+
 impl Ledger {
-    /// Ends the run: outcome, counts and watermark in one transaction.
+    /// Ends the run: outcome, counts and watermark in one transaction. Of a plan nothing but the run itself changes.
     ///
     /// # Errors
-    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    /// [`LedgerError::LeaseLost`]; [`LedgerError::WrongState`] where the end asked for is no end; or
+    /// [`LedgerError::Unavailable`].
     pub async fn finish(&self, lease: Lease, finish: Finish) -> Result<(), LedgerError> {
+        if !finish.state.is_final() {
+            return Err(LedgerError::WrongState { id: lease.run.id, state: finish.state });
+        }
         let now = micros(self.0.clock.now());
         let mut tx = self.begin("finish").await?;
         let finish = unless_cancelled(&mut tx, &lease, finish).await?;
         let checkpoint = finish.checkpoint.as_ref();
         let tally = checkpoint.map_or(lease.run.tally, |checkpoint| checkpoint.tally);
-        let points = checkpoint.map_or(&lease.run.data_points, |checkpoint| &checkpoint.data_points);
         let done = tally.customers;
         let progress = Progress { phase: Phase::Recording, done, total: Some(done), ..Progress::default() };
         let changed = sqlx::query(
             "-- ledger::finish
-             update runs set state = $3, finished_at = $4, tally = $5, data_points = $6, error = $7, progress = $8,
+             update runs set state = $3, finished_at = $4, tally = coalesce($5, tally),
+               data_points = coalesce($6, data_points), error = $7, progress = $8,
                window_up_to = coalesce($9, window_up_to), checkpoint = null, lease_expires_at = null,
-               throttled_until = null, customers = null
+               throttled_until = null
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
         )
         .bind(lease.run.id.0)
         .bind(lease.epoch)
         .bind(finish.state.as_str())
         .bind(now)
-        .bind(Json(tally))
-        .bind(Json(points))
+        .bind(checkpoint.map(|checkpoint| Json(checkpoint.tally)))
+        .bind(checkpoint.map(|checkpoint| Json(&checkpoint.data_points)))
         .bind(finish.error.as_ref().map(Json))
         .bind(Json(progress))
         .bind(finish.watermark.map(micros))
@@ -60,10 +71,12 @@ impl Ledger {
         if changed.rows_affected() != 1 {
             return Err(LedgerError::LeaseLost(lease.run.id));
         }
-        if matches!(finish.state, RunState::Succeeded | RunState::Partial) {
-            self.settle_rejections(&mut tx, &lease).await?;
+        if lease.run.mode != Mode::Plan {
+            if finish.has_succeeded() {
+                self.settle_rejections(&mut tx, &lease).await?;
+            }
+            self.move_sync(&mut tx, &lease, &finish, now).await?;
         }
-        self.move_sync(&mut tx, &lease, &finish, now).await?;
         commit(tx, "finish").await?;
         self.tell(lease.run.id);
         self.ring();
@@ -77,12 +90,13 @@ impl Ledger {
         finish: &Finish,
         now: i64,
     ) -> Result<(), LedgerError> {
-        let succeeded = matches!(finish.state, RunState::Succeeded | RunState::Partial);
+        let succeeded = finish.has_succeeded();
+        let watermark = finish.watermark.filter(|_| succeeded);
         let blocked = finish.error.as_ref().filter(|_| finish.blocks).map(|error| error.code.as_str());
         let fingerprint = finish
             .checkpoint
             .as_ref()
-            .filter(|_| succeeded && (finish.was_full || finish.watermark.is_some()))
+            .filter(|_| succeeded && (finish.was_full || watermark.is_some()))
             .map(|checkpoint| checkpoint.fingerprint.as_str());
         sqlx::query(
             "-- ledger::move_sync
@@ -96,8 +110,10 @@ impl Ledger {
         sqlx::query(
             "-- ledger::move_sync
              update syncs set
-               watermark_moved_at = case when $2 > coalesce(watermark, -1) then $3 else watermark_moved_at end,
-               watermark = max(coalesce(watermark, $2), coalesce($2, watermark)),
+               watermark_moved_at = case when $2 is not null and (watermark is null or watermark < $2) then $3
+                                    else watermark_moved_at end,
+               watermark = case when $2 is not null and (watermark is null or watermark < $2) then $2
+                           else watermark end,
                fingerprint = coalesce($4, fingerprint),
                last_full_at = case when $5 then $3 else last_full_at end,
                blocked_code = case when $6 then null when $7 is not null then $7 else blocked_code end,
@@ -106,7 +122,7 @@ impl Ledger {
              where sync = $1",
         )
         .bind(&lease.run.sync)
-        .bind(finish.watermark.map(micros))
+        .bind(watermark.map(micros))
         .bind(now)
         .bind(fingerprint)
         .bind(succeeded && finish.was_full)

@@ -9,7 +9,7 @@ use super::{Enqueued, Idempotency, LedgerError};
 use crate::run::{RunId, RunState};
 
 /// How long a key is honoured. Source: contract, `POST /v1/syncs/{sync}/runs`.
-const HONOURED: TimeDelta = TimeDelta::hours(24);
+pub(super) const HONOURED: TimeDelta = TimeDelta::hours(24);
 
 /// The run of an earlier request with this key.
 ///
@@ -21,11 +21,15 @@ pub(super) async fn known(
     now: DateTime<Utc>,
 ) -> Result<Option<Enqueued>, LedgerError> {
     let during = LedgerError::during("look up an idempotency key");
-    sqlx::query("-- idempotency::forget_old\n delete from idempotency where created_at < $1")
-        .bind(micros(now - HONOURED))
-        .execute(&mut **tx)
-        .await
-        .map_err(&during)?;
+    sqlx::query(
+        "-- idempotency::known\n delete from idempotency where scope = $1 and key = $2 and created_at < $3",
+    )
+    .bind(&idempotency.scope)
+    .bind(&idempotency.key)
+    .bind(micros(now - HONOURED))
+    .execute(&mut **tx)
+    .await
+    .map_err(&during)?;
     let known: Option<(Vec<u8>, Uuid, bool, Option<String>)> = sqlx::query_as(
         "-- idempotency::known
          select body_digest, run_id, coalesced, (select state from runs where runs.id = run_id)

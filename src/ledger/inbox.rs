@@ -1,6 +1,6 @@
 //! Group commit: whoever waits to record a delivery shares the next transaction, and hears only after its commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::types::Json;
@@ -135,7 +135,8 @@ impl Clerk {
             sqlx::query(
                 "-- inbox::tie
                  update deliveries set run_id = $1
-                 where sync = $2 and outcome = 'accepted' and delivery_id in (select value from json_each($3))",
+                 where sync = $2 and outcome in ('accepted', 'ignored')
+                   and delivery_id in (select value from json_each($3))",
             )
             .bind(queued.run_id.0)
             .bind(sync)
@@ -288,29 +289,40 @@ fn answer(
     }
 }
 
+/// Deliveries of one id and one outcome that came together.
+struct Repeats<'d> {
+    latest: &'d Identified,
+    run: Option<Uuid>,
+    times: i64,
+}
+
 /// Duplicates and conflicts are counted in one line each.
 async fn count_repeats(
     tx: &mut Transaction<'static, Sqlite>,
     deliveries: &[Identified],
     recorded: &[Recorded],
 ) -> Result<(), LedgerError> {
-    let repeated: Vec<(&Identified, &str, Option<Uuid>)> = deliveries
-        .iter()
-        .zip(recorded)
-        .filter_map(|(delivery, recorded)| match recorded {
-            Recorded::Duplicate { run, .. } => Some((delivery, "duplicate", run.map(|(run, _)| run.0))),
-            Recorded::Conflict => Some((delivery, "conflict", None)),
-            Recorded::Accepted { .. } | Recorded::Ignored { .. } => None,
-        })
-        .collect();
+    let mut repeated: BTreeMap<(&str, &str, &str), Repeats<'_>> = BTreeMap::new();
+    for (delivery, recorded) in deliveries.iter().zip(recorded) {
+        let (outcome, run) = match recorded {
+            Recorded::Duplicate { run, .. } => ("duplicate", run.map(|(run, _)| run.0)),
+            Recorded::Conflict => ("conflict", None),
+            Recorded::Accepted { .. } | Recorded::Ignored { .. } => continue,
+        };
+        let repeats = repeated.entry((&delivery.new.sync, &delivery.id, outcome));
+        let repeats = repeats.or_insert(Repeats { latest: delivery, run, times: 0 });
+        repeats.latest = delivery;
+        repeats.times += 1;
+    }
     if repeated.is_empty() {
         return Ok(());
     }
     let mut query = sqlx::QueryBuilder::<Sqlite>::new(
         "-- inbox::count_repeats
-         insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, run_id, secret) ",
+         insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, run_id, secret,
+           times) ",
     );
-    query.push_values(repeated, |mut row, (delivery, outcome, run)| {
+    query.push_values(repeated, |mut row, ((.., outcome), Repeats { latest: delivery, run, times })| {
         row.push_bind(&delivery.new.sync)
             .push_bind(&delivery.id)
             .push_bind(outcome)
@@ -318,11 +330,12 @@ async fn count_repeats(
             .push_bind(micros(delivery.new.received_at))
             .push_bind(&delivery.new.event_type)
             .push_bind(run)
-            .push_bind(i64::from(delivery.new.secret));
+            .push_bind(i64::from(delivery.new.secret))
+            .push_bind(times);
     });
     query.push(
         " on conflict (sync, delivery_id, outcome) where outcome in ('duplicate', 'conflict')
-          do update set times = times + 1, received_at = excluded.received_at, secret = excluded.secret",
+          do update set times = deliveries.times + excluded.times, received_at = excluded.received_at, secret = excluded.secret",
     );
     query.build().execute(&mut **tx).await.map(drop).map_err(LedgerError::during("record deliveries"))
 }

@@ -12,6 +12,7 @@ mod deliveries;
 mod digest_key;
 mod error;
 mod finish;
+mod forget;
 mod idempotency;
 mod inbox;
 mod lookup;
@@ -67,7 +68,7 @@ struct Inner {
     changed: broadcast::Sender<RunId>,
     inbox: inbox::Inbox,
     refused: refused::Refused,
-    _lock: std::fs::File,
+    lock: std::fs::File,
 }
 
 impl Ledger {
@@ -95,7 +96,7 @@ impl Ledger {
             changed,
             inbox,
             refused: refused::Refused::default(),
-            _lock: opened.lock,
+            lock: opened.lock,
         }));
         ledger.void_leases().await?;
         Ok(ledger)
@@ -137,8 +138,12 @@ impl Ledger {
     /// Writes what is waiting and lets the file go.
     pub async fn close(&self) {
         self.0.inbox.close().await;
+        self.0.lookups.let_go();
         self.0.readers.close().await;
         self.0.writer.close().await;
+        if let Err(error) = self.0.lock.unlock() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the ledger's lock stays until the end");
+        }
     }
 
     /// Begins a write. Writes wait for one another here, in order, rather than in SQLite.

@@ -1,7 +1,8 @@
-//! What is past retention goes, in small steps, and so does one customer who asked to be forgotten.
+//! What is past retention goes, in small steps.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::idempotency::HONOURED;
 use super::row::micros;
 use super::{Ledger, LedgerError, commit};
 
@@ -22,7 +23,8 @@ pub struct Pruned {
 }
 
 impl Ledger {
-    /// Removes runs, deliveries and settled rejections past retention, in small steps.
+    /// Removes runs, deliveries, settled rejections and Idempotency-Keys past retention, in small steps. A run stays
+    /// as long as a delivery that it answers for.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; what was removed by then stays removed.
@@ -47,8 +49,15 @@ impl Ledger {
             (
                 "-- ledger::prune
                  delete from runs where number in
-                   (select number from runs where finished_at < $1 order by number limit $2)",
+                   (select number from runs where finished_at < $1
+                      and not exists (select 1 from deliveries where run_id = runs.id) order by finished_at limit $2)",
                 kept,
+            ),
+            (
+                "-- ledger::prune
+                 delete from idempotency where (scope, key) in
+                   (select scope, key from idempotency where created_at < $1 limit $2)",
+                micros(now - HONOURED),
             ),
         ] {
             pruned.rows += self.prune_table(statement, before).await?;
@@ -75,41 +84,6 @@ impl Ledger {
                 break;
             }
         }
-        Ok(rows)
-    }
-
-    /// Erases one customer: digests and rejections, also from free pages and the write-ahead log. How many rows went.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`], also while a run that may hold the customer is active.
-    pub async fn forget(&self, sync: &str, customer_id: &str) -> Result<u64, LedgerError> {
-        let during = LedgerError::during("forget a customer");
-        let mut tx = self.begin("forget a customer").await?;
-        let mut rows = 0;
-        for statement in [
-            "-- ledger::forget
-             delete from sent where customer_id = $2 and target in (select number from targets where sync = $1)",
-            "-- ledger::forget
-             delete from rejections where customer_id = $2 and target in (select number from targets where sync = $1)",
-        ] {
-            let gone = sqlx::query(statement).bind(sync).bind(customer_id).execute(&mut *tx).await.map_err(&during)?;
-            rows += gone.rows_affected();
-        }
-        // A finished run has no position and no chosen customers; one that is queued must not name this one.
-        sqlx::query(
-            "-- ledger::forget
-             update runs set customers = (select json_group_array(value) from json_each(customers) where value <> $2)
-             where sync = $1 and customers is not null",
-        )
-        .bind(sync)
-        .bind(customer_id)
-        .execute(&mut *tx)
-        .await
-        .map_err(&during)?;
-        commit(tx, "forget a customer").await?;
-        self.0.lookups.let_go();
-        // Free pages were overwritten (secure_delete); the log still has the old ones.
-        sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.0.writer).await.map_err(&during)?;
         Ok(rows)
     }
 }

@@ -111,7 +111,8 @@ impl Ledger {
     /// Records a run, or joins the one that is queued (widening its mode).
     ///
     /// # Errors
-    /// [`LedgerError::KeyReused`], or [`LedgerError::Unavailable`].
+    /// [`LedgerError::KeyReused`]; [`LedgerError::WrongState`] where the queued run has more chosen customers than
+    /// one may gather; or [`LedgerError::Unavailable`].
     pub async fn enqueue(&self, run: NewRun) -> Result<Enqueued, LedgerError> {
         let now = self.0.clock.now();
         let mut tx = self.begin("enqueue").await?;
@@ -155,7 +156,8 @@ impl Ledger {
         .await
     }
 
-    /// Cancels a queued run at once, and asks whoever runs an active one to stop. Returns the state it is in now.
+    /// Cancels a run nobody has claimed (queued, held, or given back to wait) at once, and asks whoever runs another
+    /// to stop. Returns the state it is in now.
     ///
     /// # Errors
     /// [`LedgerError::NoSuchRun`], or [`LedgerError::WrongState`] where it is finished.
@@ -165,13 +167,17 @@ impl Ledger {
             "-- ledger::cancel
              update runs set
                cancel_requested = 1,
-               finished_at = case state when 'queued' then $2 else finished_at end,
-               state = case state when 'queued' then 'cancelled' else state end
+               state = case when lease_expires_at is null then 'cancelled' else state end,
+               finished_at = case when lease_expires_at is null then $2 end,
+               error = case when lease_expires_at is null then $3 else error end,
+               checkpoint = case when lease_expires_at is null then null else checkpoint end,
+               throttled_until = case when lease_expires_at is null then null else throttled_until end
              where id = $1 and state in ('queued', 'running', 'waiting', 'held')
              returning state",
         )
         .bind(id.0)
         .bind(micros(self.0.clock.now()))
+        .bind(Json(RunError::cancelled()))
         .fetch_optional(&mut *tx)
         .await
         .map_err(LedgerError::during("cancel"))?;
@@ -195,13 +201,15 @@ impl Ledger {
             if self.claimable(syncs).await?.is_none() {
                 return Ok(None);
             }
+            // Read before the write: the lease counts from when it was asked for.
+            let asked = Instant::now();
             let Some(row) = self.take(syncs).await? else { return Ok(None) };
             let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
             self.tell(run.id);
             let lease = Lease {
                 number: u32::try_from(row.number).unwrap_or(u32::MAX),
                 epoch: row.epoch,
-                expires: Instant::now() + self.0.lease,
+                expires: asked + self.0.lease,
                 customers: row.customers.map(|customers| customers.0),
                 checkpoint: row.checkpoint.map(|checkpoint| checkpoint.0),
                 cancel_requested: row.cancel_requested,
@@ -318,7 +326,7 @@ impl Ledger {
         let changed = sqlx::query(
             "-- ledger::show_progress
              update runs set progress = $3, promoted = coalesce($6, promoted),
-               mode = case when $6 is null then mode else 'full' end,
+               mode = case when $6 is not null and mode = 'delta' then 'full' else mode end,
                window_after = case when $7 then $4 else window_after end,
                window_up_to = case when $7 then $5 else window_up_to end
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
@@ -418,7 +426,7 @@ impl Ledger {
         sqlx::query(
             "-- ledger::void_leases
              update runs set lease_expires_at = 0
-             where state in ('running', 'waiting') and lease_expires_at is not null",
+             where state in ('queued', 'running', 'waiting', 'held') and lease_expires_at is not null",
         )
         .execute(&self.0.writer)
         .await
@@ -431,7 +439,8 @@ impl Ledger {
 /// queued one has no active one beside it, and its sync is not paused.
 const CLAIMABLE: &str = "-- ledger::claimable
     select number from runs as run
-    where sync in (select value from json_each($1))
+    where state in ('queued', 'running', 'waiting', 'held')
+      and sync in (select value from json_each($1))
       and case
         when state in ('running', 'waiting') then
           (lease_expires_at is not null and lease_expires_at < $2)
@@ -492,17 +501,24 @@ async fn queued(
     sync: &str,
     is_plan: bool,
 ) -> Result<Option<QueuedRow>, LedgerError> {
-    sqlx::query_as(
-        "-- ledger::queued
-         select id, mode, state, customers from runs
-         where sync = $1 and (mode = 'plan') = $2
-           and (state = 'queued' or ($2 and state in ('running', 'waiting')))",
-    )
-    .bind(sync)
-    .bind(is_plan)
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(LedgerError::during("enqueue"))
+    // The words of the unique indexes, so that it is one of those that answers.
+    let statement = match is_plan {
+        true => {
+            "-- ledger::queued
+             select id, mode, state, customers from runs
+             where sync = $1 and state in ('queued', 'running', 'waiting') and mode = 'plan'"
+        }
+        false => {
+            "-- ledger::queued
+             select id, mode, state, customers from runs
+             where sync = $1 and state = 'queued' and mode <> 'plan'"
+        }
+    };
+    sqlx::query_as(statement)
+        .bind(sync)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(LedgerError::during("enqueue"))
 }
 
 #[derive(sqlx::FromRow)]

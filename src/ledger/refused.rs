@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::row::micros;
 use super::{Delivery, Ledger};
 
 /// Most lines kept per sync. Source: contract, Deliveries.
@@ -13,6 +14,9 @@ const MOST_PER_SYNC: usize = 1_000;
 const MOST_SYNCS: usize = 256;
 /// Refusals of one sync for one reason within this time share a line.
 const ONE_LINE: TimeDelta = TimeDelta::seconds(1);
+
+/// Numbers of lines begin here, far above those of recorded deliveries, so that both are in one order.
+const FIRST: i64 = i64::MAX / 2;
 
 /// A delivery that did not prove where it comes from.
 #[derive(Clone, Debug)]
@@ -27,10 +31,18 @@ pub struct RefusedDelivery {
 
 /// The newest refused deliveries by sync.
 #[derive(Debug, Default)]
-pub(super) struct Refused(Mutex<BTreeMap<String, VecDeque<Line>>>);
+pub(super) struct Refused(Mutex<Lines>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    syncs: BTreeMap<String, VecDeque<Line>>,
+    /// Lines ever begun: what tells apart two that came at the same time.
+    begun: i64,
+}
 
 #[derive(Clone, Debug)]
 struct Line {
+    number: i64,
     received_at: DateTime<Utc>,
     since: DateTime<Utc>,
     reason: &'static str,
@@ -39,7 +51,8 @@ struct Line {
 
 impl Refused {
     fn add(&self, refused: RefusedDelivery) {
-        let mut syncs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Lines { syncs, begun } = &mut *lines;
         if !syncs.contains_key(&refused.sync) && syncs.len() >= MOST_SYNCS {
             return;
         }
@@ -55,19 +68,33 @@ impl Refused {
         if lines.len() == MOST_PER_SYNC {
             lines.pop_front();
         }
-        lines.push_back(Line { received_at: at, since: at, reason: refused.reason, times: 1 });
+        *begun += 1;
+        lines.push_back(Line {
+            number: FIRST + *begun,
+            received_at: at,
+            since: at,
+            reason: refused.reason,
+            times: 1,
+        });
     }
 
-    /// Lines of a sync, or of all, that arrived before `before`, newest first.
-    pub(super) fn before(&self, sync: Option<&str>, before: DateTime<Utc>, limit: usize) -> Vec<Delivery> {
-        let syncs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Vec<Delivery> = syncs
+    /// Lines of a sync, or of all, that come before `before` (time in microseconds, number), newest first.
+    pub(super) fn before(
+        &self,
+        sync: Option<&str>,
+        before: (i64, i64),
+        limit: usize,
+    ) -> Vec<(i64, Delivery)> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<(i64, Delivery)> = lines
+            .syncs
             .iter()
             .filter(|(name, _)| sync.is_none_or(|sync| sync == name.as_str()))
-            .flat_map(|(name, lines)| lines.iter().map(move |line| delivery(name, line)))
-            .filter(|delivery| delivery.received_at < before)
+            .flat_map(|(name, lines)| lines.iter().map(move |line| (name, line)))
+            .filter(|(_, line)| (micros(line.received_at), line.number) < before)
+            .map(|(name, line)| (line.number, delivery(name, line)))
             .collect();
-        found.sort_by_key(|delivery| std::cmp::Reverse(delivery.received_at));
+        found.sort_by_key(|(number, delivery)| std::cmp::Reverse((delivery.received_at, *number)));
         found.truncate(limit);
         found
     }
@@ -107,9 +134,9 @@ mod tests {
             refused.add(RefusedDelivery { sync: "s".to_owned(), received_at, reason });
         };
         (0..5_000).for_each(|millis| add(millis, "no_match"));
-        let later = start + TimeDelta::days(1);
+        let later = (micros(start + TimeDelta::days(1)), 0);
         let lines = refused.before(None, later, 9_999);
-        assert_eq!((lines.len(), lines.iter().map(|line| line.times).sum::<u32>()), (5, 5_000));
+        assert_eq!((lines.len(), lines.iter().map(|(_, line)| line.times).sum::<u32>()), (5, 5_000));
         (0..2_000).for_each(|second| add(10_000 + second * 2_000, "too_old"));
         assert_eq!(refused.before(Some("s"), later, 9_999).len(), MOST_PER_SYNC);
         assert_eq!(refused.before(Some("other"), later, 9_999).len(), 0);

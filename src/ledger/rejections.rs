@@ -10,7 +10,7 @@ use sqlx::{Sqlite, Transaction};
 use super::row::{micros, time};
 use super::{Lease, Ledger, LedgerError, Page, cursor};
 use crate::customer::Code;
-use crate::run::RunId;
+use crate::run::{Mode, RunId};
 
 /// A refusal to record.
 #[derive(Clone, Copy, Debug)]
@@ -83,27 +83,32 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Settles these customers' refusals, except those this run has just seen again.
+/// Settles these customers' refusals, except those `repeated` in the same group.
 pub(super) async fn clear(
     tx: &mut Transaction<'static, Sqlite>,
     target: i64,
-    run: u32,
     now: DateTime<Utc>,
     customers: &[&str],
+    repeated: &[NewRejection<'_>],
 ) -> Result<(), LedgerError> {
     if customers.is_empty() {
         return Ok(());
     }
+    let repeated: Vec<(&str, &str)> = repeated
+        .iter()
+        .map(|rejection| (rejection.customer_id, rejection.attribute.unwrap_or_default()))
+        .collect();
     sqlx::query(
         "-- rejections::clear
-         update rejections set cleared_at = $3
-         where target = $1 and last_run <> $2 and cleared_at is null
-           and customer_id in (select value from json_each($4))",
+         update rejections set cleared_at = $2
+         where target = $1 and cleared_at is null
+           and customer_id in (select value from json_each($3))
+           and (customer_id, attribute) not in (select value ->> 0, value ->> 1 from json_each($4))",
     )
     .bind(target)
-    .bind(i64::from(run))
     .bind(micros(now))
     .bind(Json(customers))
+    .bind(Json(repeated))
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -187,7 +192,7 @@ impl Ledger {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// Every run sees every bad key: those this one did not see are settled.
+    /// Every run sees every bad key, but one of chosen customers alone: those this one did not see are settled.
     pub(super) async fn settle_rejections(
         &self,
         tx: &mut Transaction<'static, Sqlite>,
@@ -202,7 +207,7 @@ impl Ledger {
         .bind(&lease.run.sync)
         .bind(i64::from(lease.number))
         .bind(micros(self.0.clock.now()))
-        .bind(lease.customers.is_none())
+        .bind(lease.run.mode != Mode::Force || lease.customers.is_none())
         .execute(&mut **tx)
         .await
         .map(drop)

@@ -1,6 +1,7 @@
 //! Runs as the API shows them.
 
 use chrono::{DateTime, Utc};
+use sqlx::Sqlite;
 use sqlx::types::Json;
 
 use super::row::{DELIVERIES_SHOWN, RunRow, run_columns, time};
@@ -49,23 +50,28 @@ impl Ledger {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Run>, LedgerError> {
-        let mut rows: Vec<RunRow> = sqlx::query_as(concat!(
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(concat!(
             "-- ledger::runs
              select ",
             run_columns!(),
-            " from runs
-             where number < $1 and ($2 is null or sync = $2) and ($3 is null or state = $3)
-               and ($4 is null or sync in (select value from json_each($4)))
-             order by number desc limit $5"
-        ))
-        .bind(cursor::number("runs", cursor)?)
-        .bind(&filter.sync)
-        .bind(filter.state.map(RunState::as_str))
-        .bind(filter.syncs.as_ref().map(Json))
-        .bind(limit + 1)
-        .fetch_all(&self.0.readers)
-        .await
-        .map_err(LedgerError::during("list runs"))?;
+            " from runs where number < "
+        ));
+        query.push_bind(cursor::number("runs", cursor)?);
+        if let Some(sync) = &filter.sync {
+            query.push(" and sync = ").push_bind(sync);
+        }
+        if let Some(syncs) = &filter.syncs {
+            query.push(" and sync in (select value from json_each(").push_bind(Json(syncs)).push("))");
+        }
+        if let Some(state) = filter.state {
+            query.push(" and state = ").push_bind(state.as_str());
+        }
+        query.push(" order by number desc limit ").push_bind(limit + 1);
+        let mut rows: Vec<RunRow> = query
+            .build_query_as()
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(LedgerError::during("list runs"))?;
         let is_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next_cursor =

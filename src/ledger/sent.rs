@@ -110,6 +110,15 @@ pub struct KnownAttribute {
     pub model: Option<Model>,
 }
 
+/// Marks of this target that no claim but run number `$2`'s stands behind: a plan may begin beside an active run.
+macro_rules! left_behind {
+    () => {
+        "where in_flight.target = $1
+           and (in_flight.run = $2 or not exists (select 1 from runs where runs.number = in_flight.run
+             and runs.state in ('running', 'waiting') and runs.lease_expires_at is not null))"
+    };
+}
+
 /// Rows of one statement: five values each, under SQLite's 32,766 of a statement.
 const ROWS_TOGETHER: usize = 6_000;
 
@@ -121,7 +130,9 @@ impl Ledger {
     pub async fn flagged(&self, target: i64, limit: usize) -> Result<Vec<String>, LedgerError> {
         sqlx::query_scalar(
             "-- ledger::flagged
-             select customer_id from sent where target = $1 and (in_doubt = 1 or rejected = 1) limit $2",
+             select customer_id from sent where target = $1 and in_doubt = 1
+             union all
+             select customer_id from sent where target = $1 and in_doubt = 0 and rejected = 1 limit $2",
         )
         .bind(target)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -163,7 +174,7 @@ impl Ledger {
     }
 
     /// Turns what a dead or stopped attempt left in flight into customers in doubt. When that was last committed,
-    /// if anything was.
+    /// if anything was. Leaves alone what another run, whose claim still stands, has in flight.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
@@ -173,29 +184,33 @@ impl Ledger {
         target: i64,
     ) -> Result<Option<DateTime<Utc>>, LedgerError> {
         let during = LedgerError::during("doubt what was in flight");
-        let left: Option<i64> = sqlx::query_scalar(
-            "-- ledger::doubt_in_flight\n select max(marked_at) from in_flight where target = $1",
-        )
+        let left: Option<i64> = sqlx::query_scalar(concat!(
+            "-- ledger::doubt_in_flight\n select max(marked_at) from in_flight ",
+            left_behind!()
+        ))
         .bind(target)
+        .bind(i64::from(lease.number))
         .fetch_one(&self.0.readers)
         .await
         .map_err(&during)?;
         let Some(marked_at) = left else { return Ok(None) };
         let mut tx = self.begin("doubt what was in flight").await?;
         fence(&mut tx, lease).await?;
-        sqlx::query(
+        sqlx::query(concat!(
             "-- ledger::doubt_in_flight
              insert into sent (target, customer_id, digests, in_doubt)
-             select $1, key.value, x'', 1 from in_flight, json_each(cast(in_flight.customers as text)) as key
-             where in_flight.target = $1
-             on conflict (target, customer_id) do update set in_doubt = 1",
-        )
+             select $1, key.value, x'', 1 from in_flight, json_each(cast(in_flight.customers as text)) as key ",
+            left_behind!(),
+            " on conflict (target, customer_id) do update set in_doubt = 1",
+        ))
         .bind(target)
+        .bind(i64::from(lease.number))
         .execute(&mut *tx)
         .await
         .map_err(&during)?;
-        sqlx::query("-- ledger::doubt_in_flight\n delete from in_flight where target = $1")
+        sqlx::query(concat!("-- ledger::doubt_in_flight\n delete from in_flight ", left_behind!()))
             .bind(target)
+            .bind(i64::from(lease.number))
             .execute(&mut *tx)
             .await
             .map_err(&during)?;
@@ -235,7 +250,7 @@ impl Ledger {
         }
         write_rows(&mut tx, target, &group.sent).await?;
         rejections::record(&mut tx, target, lease.number, now, &group.rejections).await?;
-        rejections::clear(&mut tx, target, lease.number, now, &group.cleared).await?;
+        rejections::clear(&mut tx, target, now, &group.cleared, &group.rejections).await?;
         if let Some(number) = group.in_flight {
             sqlx::query("-- ledger::record_group\n delete from in_flight where number = $1")
                 .bind(i64::try_from(number).unwrap_or(i64::MAX))
@@ -280,7 +295,11 @@ impl Ledger {
         .fetch_optional(&self.0.readers)
         .await
         .map_err(LedgerError::during("read a customer"))?;
-        let Some((digests, in_doubt)) = row else { return Ok(None) };
+        let rejections = self.rejections_of(target, customer_id).await?;
+        if row.is_none() && rejections.is_empty() {
+            return Ok(None);
+        }
+        let (digests, in_doubt) = row.unwrap_or_default();
         let mut slots: Vec<(String, usize)> = self.slots(target).await?.into_iter().collect();
         slots.sort();
         let mut attributes = Vec::new();
@@ -289,7 +308,6 @@ impl Ledger {
                 attributes.push(self.known_attribute(attribute, stamp.run).await?);
             }
         }
-        let rejections = self.rejections_of(target, customer_id).await?;
         Ok(Some(KnownCustomer { customer_id: customer_id.to_owned(), in_doubt, attributes, rejections }))
     }
 

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::LedgerError;
+use super::{Ledger, LedgerError};
 use crate::config;
 
 /// Older libraries may lose committed transactions in WAL mode ("WAL-reset bug").
@@ -52,7 +52,7 @@ pub(super) async fn open(settings: &config::Ledger) -> Result<Opened, LedgerErro
         .max_lifetime(None)
         .connect_with(options(&path))
         .await
-        .map_err(LedgerError::during("open"))?;
+        .map_err(|error| of_file(error, &path))?;
     check_library(&writer).await?;
     check_file(&writer, &path).await?;
     migrate(&writer).await?;
@@ -134,9 +134,21 @@ async fn check_file(writer: &SqlitePool, path: &Path) -> Result<(), LedgerError>
         tracing::info!(bytes, "the ledger is large; its file is not checked at start");
         return Ok(());
     }
-    let found: String =
-        sqlx::query_scalar("pragma quick_check(1)").fetch_one(writer).await.map_err(|_| damaged(path))?;
+    let found: String = sqlx::query_scalar("pragma quick_check(1)")
+        .fetch_one(writer)
+        .await
+        .map_err(|error| of_file(error, path))?;
     if found == "ok" { Ok(()) } else { Err(damaged(path)) }
+}
+
+/// SQLITE_CORRUPT and SQLITE_NOTADB say that the file is damaged; anything else may pass.
+fn of_file(error: sqlx::Error, path: &Path) -> LedgerError {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    // The primary code is in the low byte. Source: SQLite docs, Result and Error Codes.
+    match code.map(|code| code & 0xff) {
+        Some(11 | 26) => damaged(path),
+        _ => LedgerError::during("open")(error),
+    }
 }
 
 fn damaged(path: &Path) -> LedgerError {
@@ -155,4 +167,20 @@ async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
         MigrateError::Execute(source) => LedgerError::Unavailable { what: "migrate", source },
         other => LedgerError::Unusable(format!("ledger.url: the schema cannot be brought up to date: {other}")),
     })
+}
+
+impl Ledger {
+    /// Leaves nothing of what was deleted in the file or its log. `secure_delete` overwrites what is removed, but
+    /// not what a page keeps in its gaps after rows moved to another page: only rewriting the file does that.
+    /// Source: SQLite docs, PRAGMA secure_delete, VACUUM.
+    pub(super) async fn erase(&self) -> Result<(), LedgerError> {
+        let during = LedgerError::during("erase what was deleted");
+        let mut writer = self.0.writer.acquire().await.map_err(&during)?;
+        sqlx::query("vacuum").execute(&mut *writer).await.map_err(&during)?;
+        let (is_busy, _, _): (bool, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
+            .fetch_one(&mut *writer)
+            .await
+            .map_err(&during)?;
+        if is_busy { Err(during(sqlx::Error::PoolTimedOut)) } else { Ok(()) }
+    }
 }

@@ -50,6 +50,7 @@ create unique index runs_queued on runs (sync) where state = 'queued' and mode <
 create unique index runs_active on runs (sync) where state in ('running', 'waiting', 'held') and mode <> 'plan';
 create unique index runs_plan on runs (sync) where state in ('queued', 'running', 'waiting') and mode = 'plan';
 create index runs_of_sync on runs (sync, number);
+create index runs_finished on runs (finished_at) where finished_at is not null;
 create index runs_open on runs (state) where state in ('queued', 'running', 'waiting', 'held');
 
 create table deliveries (
@@ -70,6 +71,7 @@ create unique index deliveries_first on deliveries (sync, delivery_id) where out
 create unique index deliveries_repeated on deliveries (sync, delivery_id, outcome)
   where outcome in ('duplicate', 'conflict');
 create index deliveries_by_time on deliveries (received_at, number);
+create index deliveries_of_sync on deliveries (sync, received_at, number);
 create index deliveries_of_run on deliveries (run_id) where run_id is not null;
 
 create table idempotency (
@@ -105,7 +107,7 @@ create table sent (
   rejected integer not null default 0,
   primary key (target, customer_id)
 ) without rowid;
-create index sent_flagged on sent (target, customer_id) where in_doubt = 1 or rejected = 1;
+create index sent_flagged on sent (target, in_doubt, rejected, customer_id) where in_doubt = 1 or rejected = 1;
 
 create table in_flight (
   number integer primary key autoincrement,
@@ -129,6 +131,7 @@ create table rejections (
   primary key (target, customer_id, attribute)
 ) without rowid;
 create index rejections_of_run on rejections (target, last_run);
+create index rejections_cleared on rejections (cleared_at) where cleared_at is not null;
 
 create table holds (
   destination text primary key not null,
