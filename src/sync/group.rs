@@ -109,6 +109,10 @@ impl<'r> Groups<'r> {
 
     async fn all(&mut self, mut queue: mpsc::Receiver<Portion>) -> Result<(), Stopped> {
         let mut hold = self.rooms.braze.hold();
+        if hold.borrow().is_some() {
+            // In force since before this run: shown like one that begins now.
+            hold.mark_changed();
+        }
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut is_open = true;

@@ -1,5 +1,6 @@
 //! The stories: what the whole promises, told against real parts.
 
+mod answers;
 mod api_access;
 mod api_callbacks;
 mod api_events;
