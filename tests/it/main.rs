@@ -9,6 +9,8 @@ mod api_reference;
 mod api_server;
 mod api_triggers;
 mod delta;
+mod ledger;
+mod ledger_suite;
 mod queue;
 mod recovery;
 mod source_postgres;
