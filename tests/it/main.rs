@@ -11,6 +11,8 @@ mod api_server;
 mod api_triggers;
 mod cadence;
 mod delta;
+mod ledger;
+mod ledger_suite;
 mod queue;
 mod recovery;
 mod source_postgres;

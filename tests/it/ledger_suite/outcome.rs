@@ -1,0 +1,111 @@
+//! How runs end: the watermark moves last and forward only, and what is finished stays as it is.
+
+use chrono::TimeDelta;
+use peak_braze::clock::Clock;
+use peak_braze::ledger::{Finish, Ledger, LedgerError, Recorded, SyncState};
+use peak_braze::run::{Mode, RunError, RunState};
+
+use super::{
+    SYNC, checkpoint, claim, deliver, delivery, ending, finish, is_lost, queue, start, state, try_claim,
+};
+
+async fn known(ledger: &Ledger) -> SyncState {
+    ledger.sync_state(SYNC).await.expect("a ledger")
+}
+
+pub async fn the_watermark_never_goes_back(ledger: &Ledger, clock: &Clock) {
+    let before_1970 = "1960-01-01T00:00:00Z".parse().expect("a time");
+    let hour = TimeDelta::hours(1);
+    let mut moved_at = None;
+    for (to, stands) in [
+        (Some(before_1970), before_1970),
+        (Some(start()), start()),
+        (Some(start() - hour), start()),
+        (None, start()),
+        (Some(start() + hour), start() + hour),
+    ] {
+        queue(ledger, Mode::Delta).await;
+        clock.advance(TimeDelta::minutes(1));
+        let moves = to == Some(stands);
+        let end = Finish { watermark: to, ..ending(RunState::Succeeded) };
+        ledger.finish(claim(ledger).await, end).await.expect("finished");
+        moved_at = if moves { Some(clock.now()) } else { moved_at };
+        let known = known(ledger).await;
+        assert_eq!((known.watermark, known.watermark_moved_at), (Some(stands), moved_at));
+    }
+    assert_eq!(known(ledger).await.fingerprint.as_deref(), Some("braze:1"));
+}
+
+pub async fn a_failed_run_moves_nothing(ledger: &Ledger, _: &Clock) {
+    for failed in [RunState::Failed, RunState::Cancelled] {
+        let id = queue(ledger, Mode::Full).await;
+        let end = Finish { watermark: Some(start()), was_full: true, ..ending(failed) };
+        ledger.finish(claim(ledger).await, end).await.expect("finished");
+        assert_eq!((known(ledger).await, state(ledger, id).await), (SyncState::default(), failed));
+    }
+}
+
+pub async fn a_plan_changes_nothing_but_itself(ledger: &Ledger, _: &Clock) {
+    queue(ledger, Mode::Delta).await;
+    let error = RunError { code: "braze_unauthorized".into(), message: "no".into(), retryable: false };
+    let blocked = Finish { error: Some(error), blocks: true, ..ending(RunState::Failed) };
+    ledger.finish(claim(ledger).await, blocked).await.expect("finished");
+    let before = known(ledger).await;
+    let id = queue(ledger, Mode::Plan).await;
+    let end = Finish { watermark: Some(start()), was_full: true, ..ending(RunState::Succeeded) };
+    ledger.finish(claim(ledger).await, end).await.expect("finished");
+    assert_eq!((known(ledger).await, state(ledger, id).await), (before, RunState::Succeeded));
+}
+
+pub async fn a_blocked_sync_is_freed_by_a_success(ledger: &Ledger, clock: &Clock) {
+    let since = clock.now();
+    for _ in 0..2 {
+        queue(ledger, Mode::Delta).await;
+        let error = RunError { code: "braze_forbidden".into(), message: "no".into(), retryable: false };
+        let end = Finish { error: Some(error), blocks: true, ..ending(RunState::Failed) };
+        ledger.finish(claim(ledger).await, end).await.expect("finished");
+        clock.advance(TimeDelta::minutes(5));
+        let blocked = known(ledger).await.blocked.expect("blocked");
+        assert_eq!((blocked.code.as_str(), blocked.since), ("braze_forbidden", since));
+    }
+    queue(ledger, Mode::Delta).await;
+    let lease = try_claim(ledger).await.expect("a delivery or trigger tries at once");
+    finish(ledger, lease, RunState::Partial).await;
+    assert_eq!(known(ledger).await.blocked, None);
+    assert!(!ledger.unblock(SYNC).await.expect("a ledger"));
+}
+
+pub async fn a_finished_run_never_changes(ledger: &Ledger, clock: &Clock) {
+    let id = queue(ledger, Mode::Delta).await;
+    let mut lease = claim(ledger).await;
+    let unfinished = ledger.finish(lease.clone(), ending(RunState::Waiting)).await;
+    assert!(matches!(unfinished, Err(LedgerError::WrongState { .. })));
+    finish(ledger, lease.clone(), RunState::Succeeded).await;
+    let run = ledger.run(id).await.expect("a ledger").expect("a run");
+    assert_eq!((run.state, run.tally), (RunState::Succeeded, checkpoint(3).tally));
+    clock.advance(TimeDelta::hours(1));
+    assert!(is_lost(ledger.finish(lease.clone(), ending(RunState::Failed)).await));
+    assert!(is_lost(ledger.release(lease.clone(), None, false, None).await));
+    assert!(is_lost(ledger.heartbeat(&mut lease).await));
+    assert!(ledger.cancel(id).await.is_err());
+    deliver(ledger, "evt-1").await;
+    assert_eq!(ledger.run(id).await.expect("a ledger").expect("a run"), run);
+}
+
+pub async fn pruning_keeps_what_is_still_needed(ledger: &Ledger, clock: &Clock) {
+    let old = deliver(ledger, "evt-1").await;
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    let quiet = queue(ledger, Mode::Delta).await;
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    let open = queue(ledger, Mode::Delta).await;
+    // The beds keep 7 days; a delivery's id is known for 30 all the same, and with it the run it names.
+    ledger.prune(clock.now() + TimeDelta::days(29)).await.expect("pruned");
+    let run = async |id| ledger.run(id).await.expect("a ledger");
+    assert!(run(quiet).await.is_none() && run(old).await.is_some() && run(open).await.is_some());
+    let again = ledger.record_delivery(delivery("evt-1", 1)).await.expect("recorded");
+    assert!(matches!(again, Recorded::Duplicate { run: Some((id, RunState::Succeeded)), .. } if id == old));
+    let pruned = ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned");
+    assert!(pruned.rows >= 2, "{pruned:?}");
+    assert!(run(old).await.is_none() && run(open).await.is_some());
+    assert_eq!(ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned").rows, 0);
+}

@@ -1,0 +1,200 @@
+//! The queue: one queued and one active run per sync, joined until claimed and never after.
+
+use chrono::TimeDelta;
+use futures_util::future::{join, join_all};
+use peak_braze::clock::Clock;
+use peak_braze::ledger::{Ledger, LedgerError, NewRun, RunFilter};
+use peak_braze::run::{Mode, RunId, RunState};
+
+use super::{SYNC, claim, deliver, finish, keyed, new_run, queue, start, state, try_claim};
+
+pub async fn triggers_join_the_queued_run_and_widen_it(ledger: &Ledger, _: &Clock) {
+    let first = ledger.enqueue(new_run(Mode::Delta)).await.expect("queued");
+    assert!(!first.coalesced);
+    for (mode, widened) in [(Mode::Full, Mode::Full), (Mode::Delta, Mode::Full), (Mode::Force, Mode::Force)] {
+        let joined = ledger.enqueue(new_run(mode)).await.expect("joined");
+        assert_eq!((joined.run_id, joined.coalesced), (first.run_id, true));
+        let run = ledger.run(first.run_id).await.expect("a ledger").expect("a run");
+        assert_eq!(run.mode, widened);
+    }
+    assert_eq!(deliver(ledger, "evt-1").await, first.run_id);
+    let lease = claim(ledger).await;
+    assert_eq!((lease.run.id, lease.run.mode), (first.run_id, Mode::Force));
+    assert_ne!(queue(ledger, Mode::Delta).await, first.run_id, "a follow-up");
+}
+
+pub async fn chosen_customers_gather_and_survive_a_retrigger(ledger: &Ledger, _: &Clock) {
+    let chosen = |ids: &[&str]| NewRun {
+        customers: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
+        ..new_run(Mode::Force)
+    };
+    ledger.enqueue(chosen(&["a", "b"])).await.expect("queued");
+    let first = ledger.enqueue(chosen(&["b", "c"])).await.expect("joined").run_id;
+    let lease = claim(ledger).await;
+    let (mode, customers) = (lease.run.mode, lease.customers.clone());
+    assert_eq!((mode, customers), (Mode::Force, Some(vec!["a".into(), "b".into(), "c".into()])));
+    finish(ledger, lease, RunState::Succeeded).await;
+
+    ledger.retrigger(first, None, None).await.expect("queued");
+    let again = claim(ledger).await;
+    assert_eq!(again.run.trigger.retrigger_of, Some(first));
+    assert_eq!(again.customers.map(|ids| ids.len()), Some(3), "not everybody");
+    ledger.enqueue(chosen(&["d"])).await.expect("queued");
+    queue(ledger, Mode::Delta).await;
+    ledger.cancel(again.run.id).await.expect("asked");
+    finish(ledger, claim_of(ledger, again.run.id).await, RunState::Cancelled).await;
+    let both = claim(ledger).await;
+    assert_eq!((both.run.mode, both.customers), (Mode::Delta, Some(vec!["d".to_owned()])));
+    let unknown = RunId::new(start());
+    let missing = ledger.retrigger(unknown, None, None).await;
+    assert!(matches!(missing, Err(LedgerError::NoSuchRun(id)) if id == unknown));
+}
+
+/// The claim on a run whose holder was dropped without giving it back.
+async fn claim_of(ledger: &Ledger, id: RunId) -> peak_braze::ledger::Lease {
+    let run = ledger.run(id).await.expect("a ledger").expect("a run");
+    peak_braze::ledger::Lease {
+        number: 0,
+        epoch: i64::from(run.attempt),
+        expires: tokio::time::Instant::now(),
+        customers: None,
+        checkpoint: None,
+        cancel_requested: true,
+        run,
+    }
+}
+
+pub async fn nothing_joins_a_run_that_was_claimed(ledger: &Ledger, _: &Clock) {
+    for round in 0..20 {
+        let queued = queue(ledger, Mode::Delta).await;
+        let (lease, joined) = join(try_claim(ledger), ledger.enqueue(new_run(Mode::Full))).await;
+        let (lease, joined) = (lease.expect("claimed"), joined.expect("queued"));
+        assert_eq!(lease.run.id, queued);
+        if joined.run_id == queued {
+            assert_eq!(lease.run.mode, Mode::Full, "round {round}: joined, so claimed with what joined");
+            finish(ledger, lease, RunState::Succeeded).await;
+        } else {
+            assert_eq!(lease.run.mode, Mode::Delta, "round {round}: claimed first, so not widened");
+            finish(ledger, lease, RunState::Succeeded).await;
+            finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+        }
+        assert!(try_claim(ledger).await.is_none());
+    }
+}
+
+pub async fn plans_stand_outside_the_queue(ledger: &Ledger, _: &Clock) {
+    let delta = queue(ledger, Mode::Delta).await;
+    let plan = ledger.enqueue(new_run(Mode::Plan)).await.expect("queued");
+    assert!(!plan.coalesced && plan.run_id != delta);
+    let active = claim(ledger).await;
+    let planning = claim(ledger).await;
+    assert_eq!((active.run.id, planning.run.id), (delta, plan.run_id), "beside the active run");
+    let again = ledger.enqueue(new_run(Mode::Plan)).await.expect("found");
+    assert_eq!((again.run_id, again.state, again.coalesced), (plan.run_id, RunState::Running, true));
+    assert_ne!(deliver(ledger, "evt-1").await, plan.run_id);
+    finish(ledger, planning, RunState::Succeeded).await;
+    assert_ne!(queue(ledger, Mode::Plan).await, plan.run_id);
+}
+
+pub async fn an_idempotency_key_finds_its_run_for_a_day(ledger: &Ledger, clock: &Clock) {
+    let ask = |body| NewRun { idempotency: keyed("k-1", body), ..new_run(Mode::Delta) };
+    let first = ledger.enqueue(ask(1)).await.expect("queued");
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    let again = ledger.enqueue(ask(1)).await.expect("found");
+    assert_eq!(
+        (again.run_id, again.state, again.coalesced),
+        (first.run_id, RunState::Succeeded, first.coalesced)
+    );
+    assert!(matches!(ledger.enqueue(ask(2)).await, Err(LedgerError::KeyReused)));
+    assert!(try_claim(ledger).await.is_none(), "a refused request queues nothing");
+    clock.advance(TimeDelta::hours(24) + TimeDelta::seconds(1));
+    let later = ledger.enqueue(ask(2)).await.expect("queued");
+    assert_ne!(later.run_id, first.run_id);
+}
+
+pub async fn a_hundred_requests_with_one_key_are_one_run(ledger: &Ledger, _: &Clock) {
+    let ask = || NewRun { idempotency: keyed("k-1", 1), ..new_run(Mode::Delta) };
+    let queued = join_all((0..100).map(|_| ledger.enqueue(ask()))).await;
+    let queued: Vec<_> = queued.into_iter().map(|one| one.expect("queued")).collect();
+    assert!(queued.iter().all(|one| *one == queued[0]), "all hear the same");
+    assert_eq!(ledger.runs(&RunFilter::default(), 9, None).await.expect("a list").items.len(), 1);
+}
+
+pub async fn a_run_nobody_has_is_cancelled_at_once(ledger: &Ledger, clock: &Clock) {
+    let queued = queue(ledger, Mode::Delta).await;
+    assert_eq!(ledger.cancel(queued).await.expect("cancelled"), RunState::Cancelled);
+    assert!(try_claim(ledger).await.is_none());
+    let waiting = queue(ledger, Mode::Delta).await;
+    let due = clock.now() + TimeDelta::hours(1);
+    ledger.release(claim(ledger).await, Some(due), false, None).await.expect("given back");
+    assert_eq!(ledger.cancel(waiting).await.expect("cancelled"), RunState::Cancelled);
+    let run = ledger.run(waiting).await.expect("a ledger").expect("a run");
+    assert_eq!((run.finished_at, run.throttled_until), (Some(clock.now()), None));
+    assert_eq!(run.error.map(|error| error.code).as_deref(), Some("cancelled"));
+    let again = ledger.cancel(waiting).await;
+    assert!(matches!(again, Err(LedgerError::WrongState { state: RunState::Cancelled, .. })));
+    assert!(matches!(ledger.cancel(RunId::new(start())).await, Err(LedgerError::NoSuchRun(_))));
+}
+
+pub async fn a_paused_sync_starts_nothing_new(ledger: &Ledger, _: &Clock) {
+    queue(ledger, Mode::Delta).await;
+    let active = claim(ledger).await;
+    ledger.set_paused(SYNC, true).await.expect("paused");
+    let follow_up = queue(ledger, Mode::Delta).await;
+    ledger.release(active, None, false, None).await.expect("given back");
+    let active = claim(ledger).await;
+    assert_ne!(active.run.id, follow_up, "what was active goes on");
+    finish(ledger, active, RunState::Succeeded).await;
+    assert!(try_claim(ledger).await.is_none());
+    ledger.set_paused(SYNC, false).await.expect("resumed");
+    assert_eq!(claim(ledger).await.run.id, follow_up);
+}
+
+pub async fn only_the_syncs_asked_for_are_claimed(ledger: &Ledger, _: &Clock) {
+    let run = queue(ledger, Mode::Delta).await;
+    let others = ["segments".to_owned(), "x".to_owned()];
+    assert!(ledger.claim(&others).await.expect("a ledger").is_none());
+    assert!(ledger.claim(&[]).await.expect("a ledger").is_none());
+    assert_eq!(state(ledger, run).await, RunState::Queued);
+    assert_eq!(claim(ledger).await.run.id, run);
+}
+
+pub async fn a_slot_is_answered_for_once(ledger: &Ledger, _: &Clock) {
+    let slot = start();
+    let take = || ledger.take_slot(SYNC, slot, Some(new_run(Mode::Delta)));
+    let taken = join_all((0..10).map(|_| take())).await;
+    assert_eq!(taken.into_iter().filter(|one| *one.as_ref().expect("a ledger")).count(), 1);
+    assert_eq!(ledger.last_slot(SYNC).await.expect("a ledger"), Some(slot));
+    let earlier = ledger.take_slot(SYNC, slot - TimeDelta::days(1), Some(new_run(Mode::Delta))).await;
+    assert!(!earlier.expect("a ledger"));
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    assert!(try_claim(ledger).await.is_none(), "one slot, one run");
+}
+
+pub async fn runs_page_newest_first(ledger: &Ledger, _: &Clock) {
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(queue(ledger, Mode::Delta).await);
+        finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    }
+    made.push(queue(ledger, Mode::Delta).await);
+    made.reverse();
+    for sync in [None, Some(SYNC.to_owned())] {
+        let filter = RunFilter { sync, syncs: Some(vec![SYNC.to_owned()]), state: None };
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = ledger.runs(&filter, 2, cursor.as_deref()).await.expect("a page");
+            found.extend(page.items.into_iter().map(|run| run.id));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, made);
+    }
+    let queued = RunFilter { state: Some(RunState::Queued), ..RunFilter::default() };
+    let page = ledger.runs(&queued, 9, None).await.expect("a page");
+    assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), made[..1]);
+    let others = RunFilter { syncs: Some(vec!["segments".to_owned()]), ..RunFilter::default() };
+    assert_eq!(ledger.runs(&others, 9, None).await.expect("a page").items, []);
+}
