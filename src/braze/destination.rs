@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::chance::Chance;
 use super::client::Http;
@@ -86,9 +87,10 @@ impl Braze {
     }
 
     /// A pusher for one attempt of a run. `fence` is asked right before each single request starts; where it
-    /// says no, nothing is sent.
-    pub fn pusher(self: &Arc<Self>, fence: Fence) -> Pusher {
-        Pusher::new(Arc::clone(self), fence)
+    /// says no, nothing is sent. Once `halted` is cancelled no request waits for leave any longer; those under way
+    /// are heard to their end.
+    pub fn pusher(self: &Arc<Self>, fence: Fence, halted: CancellationToken) -> Pusher {
+        Pusher::new(Arc::clone(self), fence, halted)
     }
 
     /// Updates per request: as configured, or fewer once Braze said that was too many, for as long as the process

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use hyper::body::Bytes;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::announced::told;
 use super::client::Trouble;
@@ -25,6 +26,7 @@ const REFUSES_EVERYTHING: u32 = 20;
 pub struct Pusher {
     braze: Arc<Braze>,
     fence: Fence,
+    halted: CancellationToken,
     started_at: Instant,
     standing: Mutex<Standing>,
 }
@@ -45,8 +47,8 @@ struct Effort {
 }
 
 impl Pusher {
-    pub(super) fn new(braze: Arc<Braze>, fence: Fence) -> Self {
-        Self { braze, fence, started_at: Instant::now(), standing: Mutex::default() }
+    pub(super) fn new(braze: Arc<Braze>, fence: Fence, halted: CancellationToken) -> Self {
+        Self { braze, fence, halted, started_at: Instant::now(), standing: Mutex::default() }
     }
 
     /// Sends a batch until every update has its verdict. Waits for the budget, concurrency, announced resets and
@@ -97,9 +99,17 @@ impl Pusher {
     async fn ask(&self, batch: &Batch, part: &Part, effort: &mut Effort) -> Result<Reply, Stop> {
         self.may_start()?;
         let body = Bytes::from(batch.body(&part.updates));
-        self.back_off(part).await;
         let gate = &self.braze.gate;
-        let slot = gate.enter().await;
+        let leave = async {
+            self.back_off(part).await;
+            gate.enter().await
+        };
+        // A wait may last an hour; whoever stops the run does not wait with it.
+        let slot = tokio::select! {
+            biased;
+            () = self.halted.cancelled() => return Err(Stop::Fenced),
+            slot = leave => slot,
+        };
         self.may_start()?;
         effort.add(body.len(), part.tries > 0);
         let (reply, told) = match self.braze.http.track(body).await {

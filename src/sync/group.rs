@@ -97,7 +97,7 @@ impl<'r> Groups<'r> {
             speed: Speed::start(receipt.checkpoint().tally.customers),
             receipt,
             seen,
-            pusher: Arc::new(rooms.braze.pusher(Arc::new(fence))),
+            pusher: Arc::new(rooms.braze.pusher(Arc::new(fence), halt.clone())),
             halt,
             gathered: Vec::new(),
             flying: VecDeque::new(),

@@ -27,7 +27,8 @@ async fn meet(rule: Rule) -> (TestApp, Run) {
 async fn assert_all_there(app: &TestApp, customers: u32) {
     app.braze.settle().await;
     for number in 1..=customers {
-        let there = app.braze.user(&format!("c-{number}")).is_some_and(|user| user.contains_key("peak_churn"));
+        let there =
+            app.braze.user(&format!("c-{number}")).is_some_and(|user| user.contains_key("peak_churn"));
         assert!(there, "c-{number}");
     }
 }
@@ -100,7 +101,8 @@ async fn a_smaller_cap_is_learned_once_and_kept() {
     let app = TestApp::start(setup).await;
     let run = app.run("delta").await;
     assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 600));
-    let sizes = |app: &TestApp| app.braze.requests().iter().map(|request| request.objects).collect::<Vec<_>>();
+    let sizes =
+        |app: &TestApp| app.braze.requests().iter().map(|request| request.objects).collect::<Vec<_>>();
     let seen = sizes(&app).len();
     app.run("force").await;
     assert!(sizes(&app)[seen..].iter().all(|objects| *objects <= 50), "remembered");
@@ -145,7 +147,11 @@ async fn announced_waits_are_kept_in_every_form() {
         Announce::Nothing,
     ] {
         let (app, run) = meet(Rule::new(Answer::RateLimited { announce }).times(1)).await;
-        assert_eq!((run.state, run.tally.accepted, run.attempt), (RunState::Succeeded, 150, 1), "{announce:?}");
+        assert_eq!(
+            (run.state, run.tally.accepted, run.attempt),
+            (RunState::Succeeded, 150, 1),
+            "{announce:?}"
+        );
         let stats = app.braze.stats();
         assert_eq!((stats.requests_before_reset, stats.values_unchanged), (0, 0), "{announce:?}");
     }

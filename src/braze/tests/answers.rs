@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::fake::{Act, FakeBraze, KEY, all_accepted, batch, batch_from, braze_at, reply};
 use crate::braze::{Fatal, Stop, Verdict};
 use crate::customer::Code;
@@ -49,7 +51,7 @@ async fn a_smaller_contract_is_learned_and_remembered() {
     })
     .await;
     let braze = fake.braze("");
-    let pusher = braze.pusher(Arc::new(|| true));
+    let pusher = braze.pusher(Arc::new(|| true), CancellationToken::new());
     let pushed = pusher.push(&batch(75)).await.expect("answered");
     assert_eq!((pushed.verdicts, pushed.requests), (vec![Verdict::Accepted; 75], 4));
     assert_eq!(braze.batch_size(), 37);
@@ -147,7 +149,7 @@ async fn fatal_answers_stop_at_once_and_never_show_the_key() {
         })
         .await;
         let braze = fake.braze("");
-        let pusher = braze.pusher(Arc::new(|| true));
+        let pusher = braze.pusher(Arc::new(|| true), CancellationToken::new());
         let failed = pusher.push(&batch(75)).await.expect_err("fatal");
         assert_eq!((failed.stop, failed.requests), (Stop::Fatal(fatal), 1));
         assert_eq!(braze.probe().await, Err(Stop::Fatal(fatal)));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::braze::{Batch, Braze, BrazeError, Pusher, Template};
@@ -119,7 +120,7 @@ impl FakeBraze {
 
     /// A pusher without a fence that sends here.
     pub(super) fn pusher(&self, more: &str) -> Pusher {
-        self.braze(more).pusher(Arc::new(|| true))
+        self.braze(more).pusher(Arc::new(|| true), CancellationToken::new())
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use futures_util::future::join_all;
 
 use super::fake::{Act, FakeBraze, all_accepted, batch, batch_from, reply};
@@ -18,8 +20,8 @@ async fn nothing_is_sent_by_any_run_before_an_announced_reset() {
     .await;
     let braze = fake.braze("");
     let mut hold = braze.hold();
-    let first = braze.pusher(Arc::new(|| true));
-    let others = braze.pusher(Arc::new(|| true));
+    let first = braze.pusher(Arc::new(|| true), CancellationToken::new());
+    let others = braze.pusher(Arc::new(|| true), CancellationToken::new());
     let batches: Vec<_> = (0..20).map(|number| batch_from(number * 10, 10)).collect();
     let both = async {
         let first = first.push(&batches[0]);
@@ -65,7 +67,7 @@ async fn a_restored_hold_is_kept() {
     let began = tokio::time::Instant::now();
     braze.hold_until(crate::clock::Clock::system().now() + Duration::from_millis(1_200));
     assert!(braze.hold().borrow().is_some());
-    braze.pusher(Arc::new(|| true)).push(&batch(1)).await.expect("answered");
+    braze.pusher(Arc::new(|| true), CancellationToken::new()).push(&batch(1)).await.expect("answered");
     assert!(fake.seen()[0].at - began >= Duration::from_millis(1_190));
 }
 
@@ -78,12 +80,22 @@ async fn the_fence_is_asked_before_every_request() {
         // Each request asks before it queues and right before it starts: the third request is forbidden.
         move || asked.fetch_add(1, Ordering::SeqCst) < 4
     };
-    let failed = fake.braze("").pusher(Arc::new(fence)).push(&batch(5)).await.expect_err("fenced");
+    let failed = fake
+        .braze("")
+        .pusher(Arc::new(fence), CancellationToken::new())
+        .push(&batch(5))
+        .await
+        .expect_err("fenced");
     assert_eq!((failed.stop, failed.requests, failed.retries), (Stop::Fenced, 2, 1));
     assert_eq!(fake.seen().len(), 2);
     assert_eq!(failed.bytes_sent, 2 * fake.seen()[0].body.len() as u64);
 
-    let failed = fake.braze("").pusher(Arc::new(|| false)).push(&batch(5)).await.expect_err("fenced");
+    let failed = fake
+        .braze("")
+        .pusher(Arc::new(|| false), CancellationToken::new())
+        .push(&batch(5))
+        .await
+        .expect_err("fenced");
     assert_eq!((failed.stop, failed.requests), (Stop::Fenced, 0));
     assert_eq!(fake.seen().len(), 2);
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::fake::{Act, FakeBraze, all_accepted, batch, braze_at};
 use crate::braze::{Fatal, Stop, Verdict};
 
@@ -36,7 +38,7 @@ async fn only_a_certificate_that_is_trusted_and_names_the_host_is_taken() {
         let endpoint = format!("https://localhost:{}", fake.port);
         let braze =
             Arc::new(braze_at(&endpoint, "", &[root.root.as_bytes()]).expect("the settings are good"));
-        let pushed = braze.pusher(Arc::new(|| true)).push(&batch(2)).await;
+        let pushed = braze.pusher(Arc::new(|| true), CancellationToken::new()).push(&batch(2)).await;
         if trusted {
             assert_eq!(pushed.expect("answered").verdicts, [Verdict::Accepted; 2]);
         } else {
