@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Syncs, heartbeat};
+use super::{Syncs, heartbeat, measure};
 use crate::clock::Clock;
 use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::run::{RunError, RunState};
@@ -36,7 +37,12 @@ impl Attempt {
         let span = tracing::info_span!("run", run.id = %lease.run.id, sync = %lease.run.sync, attempt = lease.run.attempt);
         async {
             tracing::info!(mode = %lease.run.mode, "run claimed");
+            measure::claimed(&lease);
+            let claimed_at = Instant::now();
             let ending = self.run(&lease).await;
+            if let Ending::Finished(finish) = &ending {
+                measure::finished(&lease, finish, claimed_at);
+            }
             if let Err(error) = self.record(lease, ending).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod heartbeat;
+mod measure;
 mod schedule;
 
 use std::sync::Arc;
@@ -58,6 +59,7 @@ impl Worker {
 
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
     pub async fn work(self) {
+        measure::describe();
         let schedule = schedule::Schedule {
             ledger: self.ledger.clone(),
             syncs: self.syncs.clone(),
