@@ -74,6 +74,7 @@ impl Ledger {
         if lease.run.mode != Mode::Plan {
             if finish.has_succeeded() {
                 self.settle_rejections(&mut tx, &lease).await?;
+                unmark(&mut tx, &lease).await?;
             }
             self.move_sync(&mut tx, &lease, &finish, now).await?;
         }
@@ -156,4 +157,14 @@ async fn unless_cancelled(
     }
     let error = Some(RunError::cancelled());
     Ok(Finish { state: RunState::Cancelled, error, watermark: None, was_full: false, ..finish })
+}
+
+/// Every group is recorded: a mark that is left was committed twice, its first commit having failed to say so.
+async fn unmark(tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>, lease: &Lease) -> Result<(), LedgerError> {
+    sqlx::query("-- ledger::unmark\n delete from in_flight where run = $1")
+        .bind(i64::from(lease.number))
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(LedgerError::during("finish"))
 }

@@ -197,13 +197,22 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn claim(&self, syncs: &[String]) -> Result<Option<Lease>, LedgerError> {
+        self.claim_beside(syncs, &[]).await
+    }
+
+    /// As [`Ledger::claim`], but never one of the runs of these numbers, which this very process has: a wall clock
+    /// that jumps must not make it rob itself.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn claim_beside(&self, syncs: &[String], own: &[u32]) -> Result<Option<Lease>, LedgerError> {
         loop {
-            if self.claimable(syncs).await?.is_none() {
+            if self.claimable(syncs, own).await?.is_none() {
                 return Ok(None);
             }
             // Read before the write: the lease counts from when it was asked for.
             let asked = Instant::now();
-            let Some(row) = self.take(syncs).await? else { return Ok(None) };
+            let Some(row) = self.take(syncs, own).await? else { return Ok(None) };
             let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
             self.tell(run.id);
             let lease = Lease {
@@ -222,21 +231,23 @@ impl Ledger {
     }
 
     /// Looks without writing, so that an idle worker costs the disk nothing.
-    async fn claimable(&self, syncs: &[String]) -> Result<Option<i64>, LedgerError> {
+    async fn claimable(&self, syncs: &[String], own: &[u32]) -> Result<Option<i64>, LedgerError> {
         sqlx::query_scalar(CLAIMABLE)
             .bind(Json(syncs))
             .bind(micros(self.0.clock.now()))
+            .bind(Json(own))
             .fetch_optional(&self.0.readers)
             .await
             .map_err(LedgerError::during("claim"))
     }
 
-    async fn take(&self, syncs: &[String]) -> Result<Option<RunRow>, LedgerError> {
+    async fn take(&self, syncs: &[String], own: &[u32]) -> Result<Option<RunRow>, LedgerError> {
         let now = self.0.clock.now();
         let mut tx = self.begin("claim").await?;
         let number: Option<i64> = sqlx::query_scalar(CLAIMABLE)
             .bind(Json(syncs))
             .bind(micros(now))
+            .bind(Json(own))
             .fetch_optional(&mut *tx)
             .await
             .map_err(LedgerError::during("claim"))?;
@@ -443,7 +454,8 @@ const CLAIMABLE: &str = "-- ledger::claimable
       and sync in (select value from json_each($1))
       and case
         when state in ('running', 'waiting') then
-          (lease_expires_at is not null and lease_expires_at < $2)
+          (lease_expires_at is not null and lease_expires_at < $2
+            and number not in (select value from json_each($3)))
           or (lease_expires_at is null and coalesce(throttled_until, 0) <= $2)
         when state = 'queued' then
           mode = 'plan'

@@ -8,7 +8,8 @@ mod heartbeat;
 mod measure;
 mod schedule;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ pub struct Worker {
     lease: Duration,
     draining: CancellationToken,
     runs: TaskTracker,
+    /// Numbers of the runs this process has.
+    own: Arc<Mutex<BTreeSet<u32>>>,
 }
 
 impl Worker {
@@ -54,7 +57,7 @@ impl Worker {
         lease: Duration,
         draining: CancellationToken,
     ) -> Self {
-        Self { ledger, syncs, clock, lease, draining, runs: TaskTracker::new() }
+        Self { ledger, syncs, clock, lease, draining, runs: TaskTracker::new(), own: Arc::default() }
     }
 
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
@@ -83,11 +86,17 @@ impl Worker {
         self.runs.wait().await;
     }
 
+    fn own(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        // A set of numbers is whole between any two of its operations.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Claims everything claimable.
     async fn claim_all(&self) {
         let ids = self.syncs.ids();
         while !self.draining.is_cancelled() {
-            match self.ledger.claim(&ids).await {
+            let own: Vec<u32> = self.own().iter().copied().collect();
+            match self.ledger.claim_beside(&ids, &own).await {
                 Ok(Some(lease)) => {
                     let attempt = attempt::Attempt {
                         ledger: self.ledger.clone(),
@@ -96,7 +105,12 @@ impl Worker {
                         lease_lasts: self.lease,
                         draining: self.draining.clone(),
                     };
-                    self.runs.spawn(attempt.see_through(lease));
+                    let (number, own) = (lease.number, self.own.clone());
+                    self.own().insert(number);
+                    self.runs.spawn(async move {
+                        attempt.see_through(lease).await;
+                        own.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                    });
                 }
                 Ok(None) => return,
                 Err(error) => {

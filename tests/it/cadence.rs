@@ -121,3 +121,23 @@ async fn a_blocked_sync_is_unblocked_by_the_next_delivery() {
     assert_eq!(app.deliver_and_finish("evt-2").await.state, RunState::Succeeded);
     assert_eq!(app.sync_state().await["blocked"], false);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_disturbs_no_run() {
+    let (mut setup, clock) = scheduled("stale_after = \"26h\"", "2026-06-01T00:00:00Z");
+    setup.ledger = "lease_secs = 2".to_owned();
+    setup.destination = "request_timeout_secs = 1".to_owned();
+    let app = TestApp::start(setup).await;
+    app.braze.rule(Rule::new(Answer::Pass).hold("jump").times(1));
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    clock.advance(TimeDelta::days(3650));
+    // Its bell makes the worker look through the queue after the jump.
+    let next = app.trigger(&json!({})).await;
+    assert_ne!(next, id);
+    clock.advance(TimeDelta::days(-7300));
+    app.braze.release("jump");
+    let run = app.finished(id).await;
+    assert_eq!((run.state, run.attempt, run.tally.accepted), (RunState::Succeeded, 1, 3));
+    assert_eq!(app.finished(next).await.state, RunState::Succeeded);
+}
