@@ -34,6 +34,8 @@ pub struct Setup {
     pub cadence: String,
     /// Further keys of the ledger.
     pub ledger: String,
+    /// Another warehouse than the SQLite file.
+    pub source: Option<String>,
     /// Statements that make and fill the table.
     pub seed: String,
     pub clock: Clock,
@@ -65,6 +67,7 @@ impl Default for Setup {
             sync: String::new(),
             cadence: String::new(),
             ledger: String::new(),
+            source: None,
             seed: TABLE.to_owned(),
             clock: Clock::system(),
         }
@@ -309,6 +312,8 @@ pub fn config(setup: &Setup, braze: &str) -> String {
         "" => String::new(),
         cadence => format!("  [syncs.cadence]\n  {cadence}"),
     };
+    let sqlite = "kind = \"sqlite\"\nurl = \"sqlite://warehouse.db\"";
+    let source = setup.source.as_deref().unwrap_or(sqlite);
     let settle = if destination.contains("settle_secs") { "" } else { "settle_secs = 0" };
     format!(
         r#"
@@ -322,8 +327,7 @@ token = "file:token"
 scopes = ["read", "trigger", "admin"]
 
 [sources.warehouse]
-kind = "sqlite"
-url = "sqlite://warehouse.db"
+{source}
 
 [destinations.braze]
 endpoint = "{braze}"
