@@ -1,0 +1,210 @@
+//! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside a
+//! lean receiver that makes one commit per request. Both take turns in one run; medians and their ratio count.
+//!
+//! `cargo bench --bench callbacks`
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use peak_braze::app::{App, Options};
+use peak_braze::callback::{self, Verifier};
+use peak_braze::clock::Clock;
+use peak_braze::config;
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+const CONNECTIONS: usize = 64;
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(3);
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const BODY: &str =
+    r#"{"type":"model.run.completed","timestamp":"2026-11-01T00:00:00Z","data":{"model":"churn"}}"#;
+
+const CONFIG: &str = r#"
+[ledger]
+url = "sqlite://ledger.db"
+[[tokens]]
+name = "ops"
+token = "file:token"
+scopes = ["read", "trigger", "admin"]
+[sources.warehouse]
+kind = "sqlite"
+url = "sqlite://warehouse.db"
+[destinations.braze]
+endpoint = "http://127.0.0.1:9"
+api_key = "file:braze"
+[[syncs]]
+id = "predictions"
+source = "warehouse"
+destination = "braze"
+table = "predictions"
+key = "customer_id"
+updated_at = "updated_at"
+  [syncs.callback]
+  secrets = ["file:callback"]
+  [[syncs.attributes]]
+  column = "churn"
+"#;
+
+#[tokio::main]
+async fn main() {
+    let folder = tempfile::tempdir().expect("a temp dir");
+    let files = [
+        ("token", "a-token-of-twenty-four-bytes-or-more"),
+        ("braze", "the-rest-api-key-of-a-workspace"),
+        ("callback", SECRET),
+        ("c.toml", CONFIG),
+    ];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let options = Options { clock: Clock::system(), serve: true, listen: Some(listen) };
+    let app = App::start(&folder.path().join("c.toml"), options).await.expect("the app starts");
+    // Runs are not what is measured: they wait.
+    app.ledger().set_paused("predictions", true).await.expect("paused");
+    let service = app.addr().expect("it serves");
+    let lean = lean_receiver(&folder.path().join("lean.db")).await;
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        ours.push(measure(service, round).await);
+        theirs.push(measure(lean, round).await);
+        println!("round {round}: {}  |  one commit per request: {}", ours[round], theirs[round]);
+    }
+    let ratios: Vec<f64> =
+        ours.iter().zip(&theirs).map(|(ours, theirs)| ours.per_sec / theirs.per_sec).collect();
+    println!("service                  {}", Measured::median(&ours));
+    println!("one commit per request   {}", Measured::median(&theirs));
+    println!("median of ratios         {:.1}", median(ratios));
+    app.drain().await;
+}
+
+/// Verifies, inserts, commits, answers: nothing else.
+async fn lean_receiver(path: &std::path::Path) -> SocketAddr {
+    let ledger = rusqlite::Connection::open(path).expect("a file");
+    ledger
+        .execute_batch(
+            "pragma journal_mode = wal; pragma synchronous = full;
+             create table deliveries (id text primary key, body blob) without rowid;",
+        )
+        .expect("a table");
+    let callback: config::Callback =
+        toml::from_str(&format!("secrets = [\"file:{}\"]", path.with_file_name("callback").display()))
+            .expect("settings");
+    let state = Arc::new((Verifier::new(&callback).expect("a key"), Mutex::new(ledger), Clock::system()));
+    let receive = async |State(state): State<Arc<(Verifier, Mutex<rusqlite::Connection>, Clock)>>,
+                         headers: HeaderMap,
+                         body: Bytes| {
+        let Ok(verified) = state.0.verify(&headers, &body, state.2.now()) else {
+            return StatusCode::UNAUTHORIZED;
+        };
+        let insert = move || {
+            let ledger = state.1.lock().expect("unpoisoned");
+            ledger
+                .prepare_cached("insert into deliveries values (?1, ?2)")
+                .and_then(|mut insert| insert.execute(rusqlite::params![verified.delivery_id, &body[..]]))
+        };
+        tokio::task::spawn_blocking(insert).await.expect("no panic").expect("inserted");
+        StatusCode::ACCEPTED
+    };
+    let router = Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state);
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    addr
+}
+
+struct Measured {
+    per_sec: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+impl Measured {
+    fn median(all: &[Self]) -> Self {
+        Self {
+            per_sec: median(all.iter().map(|one| one.per_sec).collect()),
+            p50_ms: median(all.iter().map(|one| one.p50_ms).collect()),
+            p99_ms: median(all.iter().map(|one| one.p99_ms).collect()),
+        }
+    }
+}
+
+impl std::fmt::Display for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:>6.0}/s  p50 {:>5.1} ms  p99 {:>5.1} ms", self.per_sec, self.p50_ms, self.p99_ms)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// 64 connections that post one callback after another for a round. Plain sockets: the sender shares the machine.
+async fn measure(addr: SocketAddr, round: usize) -> Measured {
+    let began = Instant::now();
+    let senders: Vec<_> = (0..CONNECTIONS)
+        .map(|number| tokio::spawn(send(addr, format!("b-{round}-{number}"), began + ROUND)))
+        .collect();
+    let mut waits = Vec::new();
+    for sender in senders {
+        waits.extend(sender.await.expect("no panic"));
+    }
+    let secs = began.elapsed().as_secs_f64();
+    waits.sort_by(f64::total_cmp);
+    let at = |share: usize| waits[(waits.len() * share / 100).min(waits.len() - 1)] * 1e3;
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+    let per_sec = waits.len() as f64 / secs;
+    Measured { per_sec, p50_ms: at(50), p99_ms: at(99) }
+}
+
+async fn send(addr: SocketAddr, name: String, until: Instant) -> Vec<f64> {
+    let (secret, clock) = (SecretString::from(SECRET), Clock::system());
+    let mut connection = TcpStream::connect(addr).await.expect("a connection");
+    connection.set_nodelay(true).expect("an option");
+    let (mut waits, mut answer) = (Vec::new(), Vec::new());
+    while Instant::now() < until {
+        let id = format!("{name}-{}", waits.len());
+        let headers = callback::sign(&secret, &id, clock.now(), BODY.as_bytes()).expect("the secret signs");
+        let mut request = format!(
+            "POST /v1/callbacks/predictions HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n",
+            BODY.len()
+        );
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += "\r\n";
+        request += BODY;
+        let began = Instant::now();
+        connection.write_all(request.as_bytes()).await.expect("sent");
+        hear(&mut connection, &mut answer).await;
+        waits.push(began.elapsed().as_secs_f64());
+    }
+    waits
+}
+
+/// One answer to its end, which must be 202.
+async fn hear(connection: &mut TcpStream, answer: &mut Vec<u8>) {
+    answer.clear();
+    loop {
+        assert!(connection.read_buf(answer).await.expect("an answer") > 0, "the connection stays");
+        let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let text = std::str::from_utf8(&answer[..head]).expect("ASCII").to_ascii_lowercase();
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        if answer.len() >= head + 4 + length.map_or(0, |length| length.parse().expect("a length")) {
+            assert!(text.starts_with("http/1.1 202"), "{text}");
+            return;
+        }
+    }
+}
