@@ -1,6 +1,7 @@
 //! Group commit: whoever waits to record a delivery shares the next transaction, and hears only after its commit.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::types::Json;
@@ -179,40 +180,54 @@ impl Identified {
         self.new.decision == Decision::Run
     }
 
+    fn row(&self) -> (&str, &str, &str, String, i64, &str, Option<&str>, u32) {
+        let (outcome, reason) = match self.new.decision {
+            Decision::Run => ("accepted", None),
+            Decision::Ignored(reason) => ("ignored", Some(reason)),
+        };
+        let digest = self.new.body_digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("a String takes every write");
+            hex
+        });
+        let received_at = micros(self.new.received_at);
+        (
+            &self.new.sync,
+            &self.id,
+            outcome,
+            digest,
+            received_at,
+            &self.new.event_type,
+            reason,
+            self.new.secret,
+        )
+    }
+
     fn key(&self) -> (String, String) {
         (self.new.sync.clone(), self.id.clone())
     }
 }
 
 /// Inserts the deliveries whose ids are new; gives the indexes of those. The unique index decides, not a check.
+///
+/// They go as one JSON text: the statement is the same however many there are, and is prepared once.
 async fn insert(
     tx: &mut Transaction<'static, Sqlite>,
     deliveries: &[Identified],
 ) -> Result<HashSet<usize>, LedgerError> {
-    let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+    let rows: Vec<_> = deliveries.iter().map(Identified::row).collect();
+    let rows: Vec<(String, String)> = sqlx::query_as(
         "-- inbox::insert
-         insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, secret) ",
-    );
-    query.push_values(deliveries, |mut row, delivery| {
-        let (outcome, reason) = match delivery.new.decision {
-            Decision::Run => ("accepted", None),
-            Decision::Ignored(reason) => ("ignored", Some(reason)),
-        };
-        row.push_bind(&delivery.new.sync)
-            .push_bind(&delivery.id)
-            .push_bind(outcome)
-            .push_bind(&delivery.new.body_digest[..])
-            .push_bind(micros(delivery.new.received_at))
-            .push_bind(&delivery.new.event_type)
-            .push_bind(reason)
-            .push_bind(i64::from(delivery.new.secret));
-    });
-    query.push(" on conflict do nothing returning sync, delivery_id");
-    let rows: Vec<(String, String)> = query
-        .build_query_as()
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(LedgerError::during("record deliveries"))?;
+         insert into deliveries
+           (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, secret)
+         select value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6,
+           value ->> 7
+         from json_each($1) where true
+         on conflict do nothing returning sync, delivery_id",
+    )
+    .bind(Json(rows))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(LedgerError::during("record deliveries"))?;
     let mut inserted: HashSet<(String, String)> = rows.into_iter().collect();
     // The same id twice in one commit: the first of them is the fresh one.
     Ok((0..deliveries.len()).filter(|index| inserted.remove(&deliveries[*index].key())).collect())
