@@ -152,7 +152,8 @@ mod tests {
         let (in_7, date) = ((NOW + 7).to_string(), now().to_rfc2822().replace("+0000", "GMT"));
         let in_9_date = (now() + Duration::from_secs(9)).to_rfc2822().replace("+0000", "GMT");
         let a_day_old = (now() - Duration::from_secs(86_400)).to_rfc2822().replace("+0000", "GMT");
-        let cases: &[(&[(&'static str, &str)], Option<u64>)] = &[
+        type Case<'c> = (&'c [(&'static str, &'c str)], Option<u64>);
+        let cases: &[Case<'_>] = &[
             (&[], None),
             (
                 &[("x-ratelimit-retry-after", "17"), ("retry-after", "5"), ("x-ratelimit-reset", "3")],

@@ -3,6 +3,7 @@
 mod client;
 mod config_schema;
 mod demo;
+mod forget;
 mod migrate;
 mod openapi;
 mod progress;
@@ -61,6 +62,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Writes, or changes, the sample SQLite warehouse.
     SampleWarehouse(sample_warehouse::Args),
+    /// Erases one customer from the ledger.
+    Forget(forget::Args),
     /// Brings the ledger's schema up to date.
     Migrate(migrate::Args),
     /// Prints the OpenAPI document.
@@ -136,6 +139,7 @@ impl Cli {
             Command::Verify(args) => verify::run(args)?,
             Command::Sandbox(args) => sandbox::run(args).await?,
             Command::SampleWarehouse(args) => sample_warehouse::run(args).await?,
+            Command::Forget(args) => forget::run(&config, args).await?,
             Command::Migrate(args) => migrate::run(&config, args).await?,
             Command::Openapi => openapi::run()?,
             Command::ConfigSchema => config_schema::run(config_schema::Args {})?,

@@ -12,6 +12,7 @@ mod api_triggers;
 mod cadence;
 mod chaos;
 mod delta;
+mod layers;
 mod ledger;
 mod ledger_suite;
 mod postgres_run;

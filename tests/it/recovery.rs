@@ -95,3 +95,30 @@ async fn a_value_sent_and_never_recorded_does_not_outlive_its_source() {
     assert_eq!(run.state, RunState::Succeeded);
     assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(0.001)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_it_ends_well_within_ten_seconds_whoever_hangs() {
+    let mut app = TestApp::start(Setup::customers(500)).await;
+    app.drain().await;
+    let service = Service::start(&app.config_path()).await;
+    app.braze.rule(hold("never"));
+    service.trigger().await;
+    app.braze.wait_for(|stats| stats.held >= 1).await;
+    let mut client = tokio::net::TcpStream::connect(service.addr()).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut client, b"POST /v1/callbacks/predictions HTTP/1.1\r\nhost: ")
+        .await
+        .expect("half a head");
+    let told = std::time::Instant::now();
+    let status = tokio::task::spawn_blocking(|| service.terminate()).await.expect("no panic");
+    assert!(status.success(), "{status}");
+    assert!(told.elapsed().as_secs_f64() < 10.5, "{:?}", told.elapsed());
+
+    // What was under way is in doubt, and goes again.
+    app.braze.clear_rules();
+    app.boot().await;
+    let runs = app.get("/v1/runs").await;
+    let id = runs["runs"][0]["id"].as_str().expect("a run").parse().expect("an id");
+    let run = app.finished(id).await;
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 500));
+    assert_identities(&run);
+}

@@ -49,10 +49,6 @@ impl Service {
         format!("{}{path}", self.url)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Triggers a delta run and returns its id.
     pub async fn trigger(&self) -> String {
         let request =
@@ -86,6 +82,11 @@ impl Service {
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it is gone");
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> &str {
+        self.url.strip_prefix("http://").expect("plain http")
     }
 
     /// SIGTERM, and the exit status.
