@@ -14,12 +14,13 @@ use super::extract::{Portions, Seen};
 use super::portion::Portion;
 use super::push::{Effort, Fate, push};
 use super::receipt::Receipt;
+use super::records::Records;
+use super::speed::{Speed, eta};
 use super::window::Plan;
 use super::{Claim, Rooms, Stopped, wait_until};
 use crate::braze::{Pushed, Pusher, Stop, Verdict};
 use crate::config;
-use crate::customer::Code;
-use crate::ledger::{Flag, Group, Lease, LedgerError, NewRejection};
+use crate::ledger::{Group, Lease, LedgerError};
 use crate::run::{Phase, Progress};
 
 /// Portions recorded together: a commit per batch would cost more than the batch.
@@ -358,84 +359,4 @@ fn add_effort(receipt: &mut Receipt, fate: &Fate) {
         Fate::Unsent => Effort::default(),
     };
     receipt.add_effort(requests, retries, bytes_sent);
-}
-
-/// A group in the ledger's terms.
-struct Records<'p> {
-    sent: Vec<crate::ledger::SentRow<'p>>,
-    rejections: Vec<NewRejection<'p>>,
-    cleared: Vec<&'p str>,
-}
-
-impl<'p> Records<'p> {
-    fn of(portions: &'p [(Portion, Fate)], names: &'p [String]) -> Self {
-        let mut records = Self { sent: Vec::new(), rejections: Vec::new(), cleared: Vec::new() };
-        for (portion, fate) in portions {
-            match fate {
-                Fate::Unsent => continue,
-                Fate::Answered(pushed) => records.add_verdicts(portion, &pushed.verdicts),
-                Fate::InDoubt(_) | Fate::Ended(..) => records.add_doubts(portion),
-            }
-            records.sent.extend(portion.noted_rows());
-            records.rejections.extend(portion.noted_rejections(names));
-            records.cleared.extend(portion.noted_cleared());
-        }
-        records
-    }
-
-    fn add_verdicts(&mut self, portion: &'p Portion, verdicts: &[Verdict]) {
-        for (change, verdict) in portion.changes.iter().zip(verdicts) {
-            let is_accepted = *verdict == Verdict::Accepted;
-            let flag =
-                Flag { in_doubt: *verdict == Verdict::Unknown, rejected: change.has_invalid || !is_accepted };
-            self.sent.push(portion.row(change, is_accepted, flag));
-            let code = match verdict {
-                Verdict::Accepted => continue,
-                Verdict::Rejected(code) => *code,
-                Verdict::Unknown => Code::Unknown,
-            };
-            let customer_id = portion.key(change);
-            self.rejections.push(NewRejection { customer_id, attribute: None, code });
-        }
-    }
-
-    fn add_doubts(&mut self, portion: &'p Portion) {
-        let flag = Flag { in_doubt: true, rejected: false };
-        self.sent.extend(portion.changes.iter().map(|change| portion.row(change, false, flag)));
-    }
-}
-
-/// Customers per second of late: an exponential mean over about five seconds.
-struct Speed {
-    done: u64,
-    at: Instant,
-    per_sec: f64,
-}
-
-impl Speed {
-    fn start(done: u64) -> Self {
-        Self { done, at: Instant::now(), per_sec: 0.0 }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a speed for people")]
-    fn at(&mut self, done: u64) -> f64 {
-        let secs = self.at.elapsed().as_secs_f64();
-        if secs >= 0.1 {
-            let now = done.saturating_sub(self.done) as f64 / secs;
-            let weight = if self.per_sec == 0.0 { 1.0 } else { (secs / 5.0).min(1.0) };
-            self.per_sec += (now - self.per_sec) * weight;
-            (self.done, self.at) = (done, Instant::now());
-        }
-        self.per_sec
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate"
-)]
-fn eta(left: u64, per_sec: f64) -> Option<u64> {
-    (per_sec > 0.0).then(|| (left as f64 / per_sec).ceil() as u64)
 }

@@ -14,7 +14,9 @@ mod group;
 mod portion;
 mod push;
 mod receipt;
+mod records;
 mod resend;
+mod speed;
 mod stop;
 mod window;
 

@@ -1,0 +1,333 @@
+//! Claims: who may see a run through now, for how long, and how far it has come.
+//!
+//! A claim is a value: every write of its holder carries the epoch and changes one row, or the lease is lost. Wall
+//! clocks only say when a claim may be taken over; whether it still holds is told by a local clock that never jumps.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use sqlx::{Sqlite, Transaction};
+use tokio::time::Instant;
+
+use super::row::{RunRow, micros, run_columns};
+use super::{Finish, Ledger, LedgerError, commit};
+use crate::customer::Position;
+use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Tally, Window};
+
+/// How often a run may crash its process before it is given up. Source: contract, run error `crashed`.
+const MOST_CRASHES: i64 = 5;
+/// A time-bound claim on a run. After `expires` any worker may claim it anew; whoever still holds the old claim
+/// changes nothing, for its epoch no longer matches.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The run as it was when claimed.
+    pub run: Run,
+    /// The run's number: ascending, and what digests are stamped with.
+    pub number: u32,
+    /// Which claim of the run this is.
+    pub epoch: i64,
+    /// Until when it holds, as of the claim or the last heartbeat, on a local clock that never jumps.
+    pub expires: Instant,
+    /// With [`Mode::Force`] these alone, else these on top: customers all of whose values are sent.
+    pub customers: Option<Vec<String>>,
+    /// How far an earlier attempt came.
+    pub checkpoint: Option<Checkpoint>,
+    /// Whether somebody asked for it to be cancelled.
+    pub cancel_requested: bool,
+}
+
+/// How far a run has come, for good: everything up to `position` is counted and recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// What mapping, table and workspace the attempt worked with; another one starts over.
+    pub fingerprint: String,
+    /// The last customer recorded; none: nothing yet.
+    pub position: Option<Position>,
+    /// The furthest the watermark may go, fixed at the run's first snapshot.
+    pub ceiling: DateTime<Utc>,
+    /// The greatest `updated_at` read so far, not past the ceiling.
+    pub newest: Option<DateTime<Utc>>,
+    /// Counts so far.
+    pub tally: Tally,
+    /// Data points so far.
+    pub data_points: DataPoints,
+    /// Whether everything was read and recorded, so that only the outcome is missing.
+    #[serde(default)]
+    pub complete: bool,
+}
+
+impl Ledger {
+    /// Claims the oldest claimable run of these syncs, if any: a queued one of a sync that is neither paused nor
+    /// has an active run, or an active one whose lease has run out and whose wait is over. Counts the attempt.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn claim(&self, syncs: &[String]) -> Result<Option<Lease>, LedgerError> {
+        self.claim_beside(syncs, &[]).await
+    }
+
+    /// As [`Ledger::claim`], but never one of the runs of these numbers, which this very process has: a wall clock
+    /// that jumps must not make it rob itself.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn claim_beside(&self, syncs: &[String], own: &[u32]) -> Result<Option<Lease>, LedgerError> {
+        loop {
+            if self.claimable(syncs, own).await?.is_none() {
+                return Ok(None);
+            }
+            // Read before the write: the lease counts from when it was asked for.
+            let asked = Instant::now();
+            let Some(row) = self.take(syncs, own).await? else { return Ok(None) };
+            let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
+            self.tell(run.id);
+            let lease = Lease {
+                number: u32::try_from(row.number).unwrap_or(u32::MAX),
+                epoch: row.epoch,
+                expires: asked + self.0.lease,
+                customers: row.customers.map(|customers| customers.0),
+                checkpoint: row.checkpoint.map(|checkpoint| checkpoint.0),
+                cancel_requested: row.cancel_requested,
+                run,
+            };
+            if !self.give_up_on_crashes(&lease).await? {
+                return Ok(Some(lease));
+            }
+        }
+    }
+
+    /// Looks without writing, so that an idle worker costs the disk nothing.
+    async fn claimable(&self, syncs: &[String], own: &[u32]) -> Result<Option<i64>, LedgerError> {
+        sqlx::query_scalar(CLAIMABLE)
+            .bind(Json(syncs))
+            .bind(micros(self.0.clock.now()))
+            .bind(Json(own))
+            .fetch_optional(&self.0.readers)
+            .await
+            .map_err(LedgerError::during("claim"))
+    }
+
+    async fn take(&self, syncs: &[String], own: &[u32]) -> Result<Option<RunRow>, LedgerError> {
+        let now = self.0.clock.now();
+        let mut tx = self.begin("claim").await?;
+        let number: Option<i64> = sqlx::query_scalar(CLAIMABLE)
+            .bind(Json(syncs))
+            .bind(micros(now))
+            .bind(Json(own))
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(LedgerError::during("claim"))?;
+        let Some(number) = number else { return Ok(None) };
+        let lease_ends = now + chrono::TimeDelta::from_std(self.0.lease).unwrap_or_default();
+        let row = sqlx::query_as(concat!(
+            "-- ledger::take
+             update runs set state = 'running', attempt = attempt + 1, epoch = epoch + 1,
+               crashes = crashes + (lease_expires_at is not null), lease_expires_at = $2,
+               throttled_until = null, started_at = coalesce(started_at, $3)
+             where number = $1 returning ",
+            run_columns!()
+        ))
+        .bind(number)
+        .bind(micros(lease_ends))
+        .bind(micros(now))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(LedgerError::during("claim"))?;
+        commit(tx, "claim").await?;
+        Ok(row)
+    }
+
+    /// A run that crashed its process too often is not handed out again.
+    async fn give_up_on_crashes(&self, lease: &Lease) -> Result<bool, LedgerError> {
+        let crashes: i64 = sqlx::query_scalar("select crashes from runs where id = $1")
+            .bind(lease.run.id.0)
+            .fetch_one(&self.0.readers)
+            .await
+            .map_err(LedgerError::during("claim"))?;
+        if crashes < MOST_CRASHES {
+            return Ok(false);
+        }
+        let message = format!("the run was cut short {crashes} times without being put down; see the log");
+        let error = RunError { code: "crashed".to_owned(), message, retryable: false };
+        let finish = Finish {
+            state: RunState::Failed,
+            checkpoint: lease.checkpoint.clone(),
+            error: Some(error),
+            watermark: None,
+            was_full: false,
+            blocks: false,
+        };
+        self.finish(lease.clone(), finish).await?;
+        Ok(true)
+    }
+
+    /// Renews the lease; tells whether somebody asked for the run to be cancelled.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    pub async fn heartbeat(&self, lease: &mut Lease) -> Result<(), LedgerError> {
+        // Read before the write: the lease counts from when it was asked for.
+        let asked = Instant::now();
+        let lease_ends = self.0.clock.now() + chrono::TimeDelta::from_std(self.0.lease).unwrap_or_default();
+        let mut tx = self.begin("heartbeat").await?;
+        let cancel_requested: Option<bool> = sqlx::query_scalar(
+            "-- ledger::heartbeat
+             update runs set lease_expires_at = $3
+             where id = $1 and epoch = $2 and state in ('running', 'waiting') and lease_expires_at is not null
+             returning cancel_requested",
+        )
+        .bind(lease.run.id.0)
+        .bind(lease.epoch)
+        .bind(micros(lease_ends))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(LedgerError::during("heartbeat"))?;
+        lease.cancel_requested = cancel_requested.ok_or(LedgerError::LeaseLost(lease.run.id))?;
+        commit(tx, "heartbeat").await?;
+        lease.expires = asked + self.0.lease;
+        Ok(())
+    }
+
+    /// Shows how far the run has come. `window` is set as soon as known.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    pub async fn show_progress(
+        &self,
+        lease: &Lease,
+        progress: Progress,
+        window: Option<Window>,
+        promoted: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let mut tx = self.begin("show progress").await?;
+        let changed = sqlx::query(
+            "-- ledger::show_progress
+             update runs set progress = $3, promoted = coalesce($6, promoted),
+               mode = case when $6 is not null and mode = 'delta' then 'full' else mode end,
+               window_after = case when $7 then $4 else window_after end,
+               window_up_to = case when $7 then $5 else window_up_to end
+             where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+        )
+        .bind(lease.run.id.0)
+        .bind(lease.epoch)
+        .bind(Json(progress))
+        .bind(window.and_then(|window| window.after).map(micros))
+        .bind(window.and_then(|window| window.up_to).map(micros))
+        .bind(promoted)
+        .bind(window.is_some())
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("show progress"))?;
+        self.held(tx, lease, changed.rows_affected(), "show progress").await
+    }
+
+    /// Shows the run waiting until `until` for `phase` (`Some`), or running again (`None`).
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    pub async fn show_waiting(
+        &self,
+        lease: &Lease,
+        phase: Phase,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), LedgerError> {
+        let mut tx = self.begin("show waiting").await?;
+        let changed = sqlx::query(
+            "-- ledger::show_waiting
+             update runs set throttled_until = $3,
+               state = case when $3 is null then 'running' else 'waiting' end,
+               progress = json_set(coalesce(progress, $5), '$.phase', $4)
+             where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+        )
+        .bind(lease.run.id.0)
+        .bind(lease.epoch)
+        .bind(until.map(micros))
+        .bind(phase.as_str())
+        .bind(Json(Progress::default()))
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("show waiting"))?;
+        self.held(tx, lease, changed.rows_affected(), "show waiting").await
+    }
+
+    /// Gives the claim back: the run goes on not before `not_before`, in another attempt. `crashed` counts towards
+    /// the five crashes a run may have; waits and clean stops do not. Keeps what is given of the error with the run.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    pub async fn release(
+        &self,
+        lease: Lease,
+        not_before: Option<DateTime<Utc>>,
+        crashed: bool,
+        error: Option<RunError>,
+    ) -> Result<(), LedgerError> {
+        let mut tx = self.begin("release").await?;
+        let changed = sqlx::query(
+            "-- ledger::release
+             update runs set state = 'waiting', lease_expires_at = null, throttled_until = $3,
+               crashes = crashes + $4, error = coalesce($5, error), epoch = epoch + 1
+             where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+        )
+        .bind(lease.run.id.0)
+        .bind(lease.epoch)
+        .bind(not_before.map(micros))
+        .bind(i64::from(crashed))
+        .bind(error.map(Json))
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("release"))?;
+        self.held(tx, &lease, changed.rows_affected(), "release").await?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Commits a write of the lease's holder, or finds that it is the holder no longer.
+    async fn held(
+        &self,
+        tx: Transaction<'static, Sqlite>,
+        lease: &Lease,
+        rows: u64,
+        what: &'static str,
+    ) -> Result<(), LedgerError> {
+        if rows != 1 {
+            return Err(LedgerError::LeaseLost(lease.run.id));
+        }
+        commit(tx, what).await?;
+        self.tell(lease.run.id);
+        Ok(())
+    }
+
+    /// The process that held these leases is gone: its runs may be claimed at once.
+    pub(super) async fn void_leases(&self) -> Result<(), LedgerError> {
+        sqlx::query(
+            "-- ledger::void_leases
+             update runs set lease_expires_at = 0
+             where state in ('queued', 'running', 'waiting', 'held') and lease_expires_at is not null",
+        )
+        .execute(&self.0.writer)
+        .await
+        .map(drop)
+        .map_err(LedgerError::during("void leases"))
+    }
+}
+
+/// The oldest run that may be claimed: of an active one the lease is over (null: given back) and so is the wait; a
+/// queued one has no active one beside it, and its sync is not paused.
+const CLAIMABLE: &str = "-- ledger::claimable
+    select number from runs as run
+    where state in ('queued', 'running', 'waiting', 'held')
+      and sync in (select value from json_each($1))
+      and case
+        when state in ('running', 'waiting') then
+          (lease_expires_at is not null and lease_expires_at < $2
+            and number not in (select value from json_each($3)))
+          or (lease_expires_at is null and coalesce(throttled_until, 0) <= $2)
+        when state = 'queued' then
+          mode = 'plan'
+          or (not exists (select 1 from runs as active where active.sync = run.sync
+                and active.state in ('running', 'waiting', 'held') and active.mode <> 'plan')
+              and not exists (select 1 from syncs where syncs.sync = run.sync and syncs.paused = 1))
+        else 0
+      end
+    order by number limit 1";
