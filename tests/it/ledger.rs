@@ -110,6 +110,21 @@ async fn a_killed_process_leaves_its_run_claimable_and_its_sends_in_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_a_nul_byte_is_in_doubt_and_forgotten_like_any_other() {
+    let bed = bed().await;
+    queue(&bed.ledger, Mode::Delta).await;
+    let lease = claim(&bed.ledger).await;
+    let target = bed.ledger.target(SYNC, "braze", &["a"]).await.expect("a target").number;
+    let keys = ["customer-to-be\0forgotten", "customer-to-be"];
+    bed.ledger.mark_in_flight(&lease, target, &keys).await.expect("marked");
+    bed.ledger.release(lease, None, false, None).await.expect("put down");
+    bed.ledger.forget(SYNC, "customer-to-be").await.expect("forgotten");
+    let lease = claim(&bed.ledger).await;
+    bed.ledger.doubt_in_flight(&lease, target).await.expect("doubted");
+    assert_eq!(bed.ledger.flagged(target, 9).await.expect("a list"), keys[..1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn restarts_count_as_crashes_only_where_the_run_was_not_put_down() {
     let mut bed = bed().await;
     let id = queue(&bed.ledger, Mode::Delta).await;
