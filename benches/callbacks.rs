@@ -1,9 +1,11 @@
-//! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside a
-//! lean receiver that makes one commit per request. Both take turns in one run; medians and their ratio count.
+//! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside the
+//! same ledger with one commit per request, and beside a bare receiver that does nothing but verify, insert and
+//! commit. They take turns in one run; medians and their ratios count.
 //!
 //! `cargo bench --bench callbacks`
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use peak_braze::app::{App, Options};
 use peak_braze::callback::{self, Verifier};
 use peak_braze::clock::Clock;
 use peak_braze::config;
+use peak_braze::ledger::{Decision, Ledger, NewDelivery};
+use peak_braze::run::Model;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -72,35 +76,63 @@ async fn main() {
     // Runs are not what is measured: they wait.
     app.ledger().set_paused("predictions", true).await.expect("paused");
     let service = app.addr().expect("it serves");
-    let lean = lean_receiver(&folder.path().join("lean.db")).await;
+    let alone = one_at_a_time(folder.path()).await;
+    let bare = bare_receiver(folder.path()).await;
 
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut alones, mut bares) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         ours.push(measure(service, round).await);
-        theirs.push(measure(lean, round).await);
-        println!("round {round}: {}  |  one commit per request: {}", ours[round], theirs[round]);
+        alones.push(measure(alone, round).await);
+        bares.push(measure(bare, round).await);
     }
-    let ratios: Vec<f64> =
-        ours.iter().zip(&theirs).map(|(ours, theirs)| ours.per_sec / theirs.per_sec).collect();
-    println!("service                  {}", Measured::median(&ours));
-    println!("one commit per request   {}", Measured::median(&theirs));
-    println!("median of ratios         {:.1}", median(ratios));
+    println!("service                                 {}", Measured::median(&ours));
+    println!("same ledger, one commit per request     {}", Measured::median(&alones));
+    println!("bare receiver, one commit per request   {}", Measured::median(&bares));
+    println!(
+        "medians of ratios                       {:.1}, {:.1}",
+        ratio(&ours, &alones),
+        ratio(&ours, &bares)
+    );
     app.drain().await;
 }
 
+/// The service's own ledger, recording one delivery at a time: what it would be without shared commits.
+async fn one_at_a_time(folder: &Path) -> SocketAddr {
+    let url = format!("sqlite://{}", folder.join("alone.db").display());
+    let settings = config::Ledger { url, ..config::Ledger::default() };
+    let ledger = Ledger::open(&settings, Clock::system()).await.expect("a ledger");
+    let state = Arc::new((verifier(folder), tokio::sync::Mutex::new(ledger), Clock::system()));
+    let receive = async |State(state): State<Arc<(Verifier, tokio::sync::Mutex<Ledger>, Clock)>>,
+                         headers: HeaderMap,
+                         body: Bytes| {
+        let now = state.2.now();
+        let Ok(verified) = state.0.verify(&headers, &body, now) else { return StatusCode::UNAUTHORIZED };
+        let delivery = NewDelivery {
+            sync: "predictions".to_owned(),
+            delivery_id: verified.delivery_id,
+            body_digest: [0; 32],
+            received_at: now,
+            event_type: "model.run.completed".to_owned(),
+            secret: 0,
+            decision: Decision::Run,
+            model: Model::default(),
+        };
+        state.1.lock().await.record_delivery(delivery).await.expect("recorded");
+        StatusCode::ACCEPTED
+    };
+    serve(Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state)).await
+}
+
 /// Verifies, inserts, commits, answers: nothing else.
-async fn lean_receiver(path: &std::path::Path) -> SocketAddr {
-    let ledger = rusqlite::Connection::open(path).expect("a file");
+async fn bare_receiver(folder: &Path) -> SocketAddr {
+    let ledger = rusqlite::Connection::open(folder.join("bare.db")).expect("a file");
     ledger
         .execute_batch(
             "pragma journal_mode = wal; pragma synchronous = full;
              create table deliveries (id text primary key, body blob) without rowid;",
         )
         .expect("a table");
-    let callback: config::Callback =
-        toml::from_str(&format!("secrets = [\"file:{}\"]", path.with_file_name("callback").display()))
-            .expect("settings");
-    let state = Arc::new((Verifier::new(&callback).expect("a key"), Mutex::new(ledger), Clock::system()));
+    let state = Arc::new((verifier(folder), Mutex::new(ledger), Clock::system()));
     let receive = async |State(state): State<Arc<(Verifier, Mutex<rusqlite::Connection>, Clock)>>,
                          headers: HeaderMap,
                          body: Bytes| {
@@ -116,11 +148,24 @@ async fn lean_receiver(path: &std::path::Path) -> SocketAddr {
         tokio::task::spawn_blocking(insert).await.expect("no panic").expect("inserted");
         StatusCode::ACCEPTED
     };
-    let router = Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state);
+    serve(Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state)).await
+}
+
+fn verifier(folder: &Path) -> Verifier {
+    let secret = folder.join("callback");
+    let callback = toml::from_str::<config::Callback>(&format!("secrets = [\"file:{}\"]", secret.display()));
+    Verifier::new(&callback.expect("settings")).expect("a key")
+}
+
+async fn serve(router: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let addr = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
     addr
+}
+
+fn ratio(ours: &[Measured], theirs: &[Measured]) -> f64 {
+    median(ours.iter().zip(theirs).map(|(ours, theirs)| ours.per_sec / theirs.per_sec).collect())
 }
 
 struct Measured {
