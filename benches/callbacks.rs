@@ -71,7 +71,7 @@ async fn main() {
         std::fs::write(folder.path().join(name), text).expect("a file");
     }
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = Options { clock: Clock::system(), serve: true, listen: Some(listen) };
+    let options = Options { clock: Clock::system(), serve: true, listen: Some(listen), plans_only: false };
     let app = App::start(&folder.path().join("c.toml"), options).await.expect("the app starts");
     // Runs are not what is measured: they wait.
     app.ledger().set_paused("predictions", true).await.expect("paused");

@@ -11,12 +11,16 @@
 //!
 //! A finished run never changes: a re-trigger is a new run that points at the one it repeats.
 
+mod forecast;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub use forecast::{Forecast, ForecastValues};
 
 /// Names one run, for ever. Version 7, so that ids sort by creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -364,7 +368,7 @@ pub struct Run {
     pub data_points: DataPoints,
     /// How far it has come.
     pub progress: Progress,
-    /// Why a delta became a full run: `first_run`, `mapping_changed`, `workspace_changed`, `full_every`, `outstanding`.
+    /// Why a delta became, or of a plan would become, a full run: `first_run`, `mapping_changed`, `workspace_changed`, `full_every`, `outstanding`.
     pub promoted: Option<String>,
     /// Until when it waits.
     pub throttled_until: Option<DateTime<Utc>>,
@@ -374,6 +378,8 @@ pub struct Run {
     pub superseded_by: Option<RunId>,
     /// Why it failed, or what its last attempt met.
     pub error: Option<RunError>,
+    /// What a plan came to; null for every other run, and until the plan ends.
+    pub plan: Option<Forecast>,
 }
 
 #[cfg(test)]

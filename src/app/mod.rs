@@ -41,6 +41,8 @@ pub struct Options {
     pub serve: bool,
     /// Listens here instead of where the config says.
     pub listen: Option<SocketAddr>,
+    /// Whether only plans are worked on, so that nothing is sent.
+    pub plans_only: bool,
 }
 
 impl App {
@@ -56,6 +58,7 @@ impl App {
         let syncs: Arc<dyn Syncs> = configured.clone();
         let lease = Duration::from_secs(config.ledger.lease_secs);
         let worker = Worker::new(ledger.clone(), syncs, options.clock.clone(), lease, draining.clone());
+        let worker = if options.plans_only { worker.plans_only() } else { worker };
         let mut app = Self {
             ledger,
             configured,

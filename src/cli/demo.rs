@@ -83,7 +83,8 @@ impl Demo {
         let config = folder.0.join("peak-braze.toml");
         std::fs::write(&config, config_text(&braze.url()))?;
         let clock = Clock::system();
-        let options = Options { clock: clock.clone(), serve: true, listen: Some(args.listen) };
+        let options =
+            Options { clock: clock.clone(), serve: true, listen: Some(args.listen), plans_only: false };
         let app = App::start(&config, options).await?;
         let addr = app.addr().context("the demo serves")?;
         Ok(Self {

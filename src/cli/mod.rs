@@ -3,9 +3,11 @@
 mod client;
 mod config_schema;
 mod demo;
+mod forecast;
 mod forget;
 mod migrate;
 mod openapi;
+mod plan;
 mod progress;
 mod receipt;
 mod runs;
@@ -52,6 +54,8 @@ enum Command {
     Serve(serve::Args),
     /// Triggers a run and shows its receipt.
     Sync(sync::Args),
+    /// Shows what a run would send; nothing is sent.
+    Plan(plan::Args),
     /// Lists runs, or shows one.
     Runs(runs::Args),
     /// Signs a callback body from standard input, for trying one by hand.
@@ -134,6 +138,7 @@ impl Cli {
             Command::Demo(args) => return demo::run(args).await,
             Command::Serve(args) => serve::run(&config, args).await?,
             Command::Sync(args) => return sync::run(&config, args).await,
+            Command::Plan(args) => return plan::run(&config, args).await,
             Command::Runs(args) => return runs::run(&config, args).await,
             Command::Sign(args) => sign::run(args)?,
             Command::Verify(args) => verify::run(args)?,

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::forecast::forecast;
 use crate::run::{Run, RunState};
 
 /// The receipt as text.
@@ -12,7 +13,10 @@ pub(super) fn receipt(run: &Run) -> String {
     {
         text += &format!("  {} — {}\n", error.code, error.message);
     }
-    text += &table(&counts(run));
+    if let Some(plan) = &run.plan {
+        return text + &forecast(plan);
+    }
+    text += &counts_table(&counts(run));
     if !run.data_points.by_attribute.is_empty() {
         text += "\n";
         text += &points(run);
@@ -50,7 +54,8 @@ fn counts(run: &Run) -> Vec<(&'static str, u64)> {
     ]
 }
 
-fn table(rows: &[(&str, u64)]) -> String {
+/// Names and their counts, aligned.
+pub(super) fn counts_table(rows: &[(&str, u64)]) -> String {
     let mut table = bare();
     for (name, count) in rows {
         table.add_row([format!("  {name}"), grouped(*count)]);

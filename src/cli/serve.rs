@@ -20,7 +20,7 @@ pub(super) struct Args {
 /// Serves until SIGTERM or SIGINT, then drains; a second one ends at once. SIGHUP reads the config again.
 pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let options = Options { clock: Clock::system(), serve: true, listen: args.listen };
+    let options = Options { clock: Clock::system(), serve: true, listen: args.listen, plans_only: false };
     let app = App::start(config, options).await?;
     if let Some(addr) = app.addr() {
         println!("peak-braze listens on {addr}");

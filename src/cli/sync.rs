@@ -19,18 +19,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The sync to run.
-    id: String,
+    pub id: String,
     /// How much to select and send: delta, full, force or plan.
     #[arg(long, default_value = "delta", value_parser = clap::value_parser!(Mode))]
-    mode: Mode,
+    pub mode: Mode,
     /// Waits for the run's end; always so without --server.
     #[arg(long)]
-    wait: bool,
+    pub wait: bool,
     /// Prints JSON.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    pub server: ServerArgs,
 }
 
 /// Triggers the run and, where it is waited for, ends as the run does.
@@ -78,7 +78,9 @@ async fn in_process(config: &Path, args: &Args) -> anyhow::Result<Run> {
         ))
         .into());
     }
-    let app = App::start(config, Options { clock: Clock::system(), serve: false, listen: None }).await?;
+    let plans_only = args.mode == Mode::Plan;
+    let options = Options { clock: Clock::system(), serve: false, listen: None, plans_only };
+    let app = App::start(config, options).await?;
     let queued = app
         .ledger()
         .enqueue(NewRun {

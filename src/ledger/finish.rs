@@ -5,7 +5,7 @@ use sqlx::types::Json;
 
 use super::row::micros;
 use super::{Checkpoint, Lease, Ledger, LedgerError, commit};
-use crate::run::{Mode, Phase, Progress, RunError, RunState};
+use crate::run::{Forecast, Mode, Phase, Progress, RunError, RunState};
 
 /// How a run ends.
 #[derive(Clone, Debug)]
@@ -71,6 +71,7 @@ impl Ledger {
         if changed.rows_affected() != 1 {
             return Err(LedgerError::LeaseLost(lease.run.id));
         }
+        // A plan sent nothing: rejections, marks and watermark are as the sync's own runs left them.
         if lease.run.mode != Mode::Plan {
             if finish.has_succeeded() {
                 self.settle_rejections(&mut tx, &lease).await?;
@@ -82,6 +83,26 @@ impl Ledger {
         self.tell(lease.run.id);
         self.ring();
         Ok(())
+    }
+
+    /// Records that a plan came to this; it still has to be finished.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
+    pub async fn record_plan(&self, lease: &Lease, plan: &Forecast) -> Result<(), LedgerError> {
+        let mut tx = self.begin("record a plan").await?;
+        let changed = sqlx::query(
+            "-- ledger::record_plan
+             update runs set plan = $3
+             where id = $1 and epoch = $2 and mode = 'plan' and state in ('running', 'waiting')",
+        )
+        .bind(lease.run.id.0)
+        .bind(lease.epoch)
+        .bind(Json(plan))
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::during("record a plan"))?;
+        self.held(tx, lease, changed.rows_affected(), "record a plan").await
     }
 
     async fn move_sync(

@@ -72,13 +72,25 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn claim_beside(&self, syncs: &[String], own: &[u32]) -> Result<Option<Lease>, LedgerError> {
+        self.claim_of(&Wanted { syncs, own, plans_only: false }).await
+    }
+
+    /// As [`Ledger::claim_beside`], but only plans: for who must send nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn claim_plan(&self, syncs: &[String], own: &[u32]) -> Result<Option<Lease>, LedgerError> {
+        self.claim_of(&Wanted { syncs, own, plans_only: true }).await
+    }
+
+    async fn claim_of(&self, wanted: &Wanted<'_>) -> Result<Option<Lease>, LedgerError> {
         loop {
-            if self.claimable(syncs, own).await?.is_none() {
+            if self.claimable(wanted).await?.is_none() {
                 return Ok(None);
             }
             // Read before the write: the lease counts from when it was asked for.
             let asked = Instant::now();
-            let Some(row) = self.take(syncs, own).await? else { return Ok(None) };
+            let Some(row) = self.take(wanted).await? else { return Ok(None) };
             let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
             self.tell(run.id);
             let lease = Lease {
@@ -97,23 +109,25 @@ impl Ledger {
     }
 
     /// Looks without writing, so that an idle worker costs the disk nothing.
-    async fn claimable(&self, syncs: &[String], own: &[u32]) -> Result<Option<i64>, LedgerError> {
+    async fn claimable(&self, wanted: &Wanted<'_>) -> Result<Option<i64>, LedgerError> {
         sqlx::query_scalar(CLAIMABLE)
-            .bind(Json(syncs))
+            .bind(Json(wanted.syncs))
             .bind(micros(self.0.clock.now()))
-            .bind(Json(own))
+            .bind(Json(wanted.own))
+            .bind(wanted.plans_only)
             .fetch_optional(&self.0.readers)
             .await
             .map_err(LedgerError::during("claim"))
     }
 
-    async fn take(&self, syncs: &[String], own: &[u32]) -> Result<Option<RunRow>, LedgerError> {
+    async fn take(&self, wanted: &Wanted<'_>) -> Result<Option<RunRow>, LedgerError> {
         let now = self.0.clock.now();
         let mut tx = self.begin("claim").await?;
         let number: Option<i64> = sqlx::query_scalar(CLAIMABLE)
-            .bind(Json(syncs))
+            .bind(Json(wanted.syncs))
             .bind(micros(now))
-            .bind(Json(own))
+            .bind(Json(wanted.own))
+            .bind(wanted.plans_only)
             .fetch_optional(&mut *tx)
             .await
             .map_err(LedgerError::during("claim"))?;
@@ -283,7 +297,7 @@ impl Ledger {
     }
 
     /// Commits a write of the lease's holder, or finds that it is the holder no longer.
-    async fn held(
+    pub(super) async fn held(
         &self,
         tx: Transaction<'static, Sqlite>,
         lease: &Lease,
@@ -312,12 +326,20 @@ impl Ledger {
     }
 }
 
+/// Which runs may be claimed.
+struct Wanted<'a> {
+    syncs: &'a [String],
+    /// Numbers of runs this process has.
+    own: &'a [u32],
+    plans_only: bool,
+}
+
 /// The oldest run that may be claimed: of an active one the lease is over (null: given back) and so is the wait; a
 /// queued one has no active one beside it, and its sync is not paused.
 const CLAIMABLE: &str = "-- ledger::claimable
     select number from runs as run
     where state in ('queued', 'running', 'waiting', 'held')
-      and sync in (select value from json_each($1))
+      and sync in (select value from json_each($1)) and (mode = 'plan' or not $4)
       and case
         when state in ('running', 'waiting') then
           (lease_expires_at is not null and lease_expires_at < $2

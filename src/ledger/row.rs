@@ -6,7 +6,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::LedgerError;
-use crate::run::{DataPoints, Model, Progress, Run, RunError, RunId, Tally, Trigger, UnknownWord, Window};
+use crate::run::{
+    DataPoints, Forecast, Model, Progress, Run, RunError, RunId, Tally, Trigger, UnknownWord, Window,
+};
 
 /// Microseconds since 1970, as times stand in columns.
 pub(super) fn micros(at: DateTime<Utc>) -> i64 {
@@ -26,7 +28,7 @@ macro_rules! run_columns {
     () => {
         "number, id, sync, mode, state, kind, actor, reason, retrigger_of, customers, model, attempt, epoch, \
          cancel_requested, created_at, started_at, finished_at, window_after, window_up_to, tally, data_points, \
-         progress, promoted, throttled_until, held_by, superseded_by, error, checkpoint"
+         progress, promoted, throttled_until, held_by, superseded_by, error, checkpoint, plan"
     };
 }
 pub(super) use run_columns;
@@ -62,6 +64,7 @@ pub(super) struct RunRow {
     pub superseded_by: Option<Uuid>,
     pub error: Option<Json<RunError>>,
     pub checkpoint: Option<Json<super::Checkpoint>>,
+    pub plan: Option<Json<Forecast>>,
 }
 
 impl RunRow {
@@ -94,6 +97,7 @@ impl RunRow {
             held_by: self.held_by.clone(),
             superseded_by: self.superseded_by.map(RunId),
             error: self.error.as_ref().map(|error| error.0.clone()),
+            plan: self.plan.as_ref().map(|plan| plan.0.clone()),
         })
     }
 }

@@ -7,6 +7,7 @@ use crate::braze::Template;
 use crate::config;
 use crate::customer::{Cell, Chunk, Code, Customer, Digests, Hasher, Stamp, UpdatedAt};
 use crate::ledger::{Flag, Remembered, Sent};
+use crate::run::ForecastValues;
 
 /// Compares customers, in the order read, with what the ledger remembers of them.
 pub(super) struct Differ {
@@ -52,6 +53,7 @@ impl Differ {
     pub(super) fn new(hasher: Hasher, run: u32, sync: &config::Sync, plan: &Plan, limits: Limits) -> Self {
         let names: Vec<&str> = sync.attributes.iter().map(config::Attribute::name).collect();
         let none = vec![0; names.len()];
+        let foreseen = vec![ForecastValues::default(); if plan.is_forecast { names.len() } else { 0 }];
         Self {
             hasher,
             slots: plan.target.slots.clone(),
@@ -60,7 +62,7 @@ impl Differ {
             resend: plan.resend.clone(),
             template: Template::new(&sync.identifier, sync.update_existing_only, &names),
             limits,
-            counted: Counted { saved: none.clone(), sent_before: none, ..Counted::default() },
+            counted: Counted { saved: none.clone(), sent_before: none, foreseen, ..Counted::default() },
             pending: Portion::default(),
             ready: Vec::new(),
             values: Vec::with_capacity(names.len()),
@@ -194,7 +196,22 @@ impl Differ {
         if compared.was_sent_by_this_run {
             self.count_sent_before(chunk, index, digests);
         }
+        self.foresee(digests);
         compared
+    }
+
+    /// Counts, for a plan, why each value of the customer at hand goes.
+    fn foresee(&mut self, digests: Digests<'_>) {
+        for value in &self.values {
+            let at = usize::from(value.attribute);
+            let Some(foreseen) = self.counted.foreseen.get_mut(at) else { return };
+            match (digests.get(self.slots[at]), value.cell) {
+                (Some(known), _) if known.digest == value.digest => foreseen.again += 1,
+                (_, Cell::Null) => foreseen.removed += 1,
+                (None, _) => foreseen.first += 1,
+                (Some(_), _) => foreseen.changed += 1,
+            }
+        }
     }
 
     fn is_old(&self, phase: Option<u64>, known: Stamp) -> bool {
@@ -203,6 +220,9 @@ impl Differ {
 
     fn invalid_value(&mut self, key: &str, attribute: u16, code: Code) {
         self.counted.tally.invalid_values += 1;
+        if let Some(foreseen) = self.counted.foreseen.get_mut(usize::from(attribute)) {
+            foreseen.invalid += 1;
+        }
         let held = self.pending.hold(key.as_bytes());
         self.pending.note_rejection(held, Some(attribute), code);
     }

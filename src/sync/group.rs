@@ -15,7 +15,7 @@ use super::portion::Portion;
 use super::push::{Effort, Fate, push};
 use super::receipt::Receipt;
 use super::records::Records;
-use super::speed::{Speed, eta};
+use super::speed::Speed;
 use super::window::Plan;
 use super::{Claim, Rooms, Stopped, wait_until};
 use crate::braze::{Pushed, Pusher, Stop, Verdict};
@@ -274,11 +274,8 @@ impl<'r> Groups<'r> {
 
     fn progress(&mut self) -> Progress {
         let done = self.seen.customers().saturating_sub(self.under_way);
-        let per_sec = self.speed.at(done);
-        let total = self.seen.total();
-        let left = total.map(|total| total.saturating_sub(done));
         let phase = if self.under_way > 0 { Phase::Pushing } else { Phase::Extracting };
-        Progress { phase, done, total, per_sec, eta_secs: left.and_then(|left| eta(left, per_sec)) }
+        Progress { phase, ..self.speed.progress(done, self.seen.total()) }
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod diff;
 mod extract;
+mod forecast;
 mod group;
 mod portion;
 mod push;
@@ -59,6 +60,9 @@ pub struct Rooms {
 /// [`Stopped`] when the run did not end: it was told to stop, lost its lease, or the ledger failed. What was
 /// answered by then is recorded, and another attempt goes on from there.
 pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, Stopped> {
+    if lease.run.mode == Mode::Plan {
+        return forecast::foresee(rooms, lease, claim).await;
+    }
     let plan = Plan::make(rooms, lease).await?;
     let mut receipt = Receipt::open(lease, &plan);
     if !receipt.is_complete() {
@@ -72,7 +76,7 @@ pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, 
             return Ok(failed(ending, &receipt));
         }
     }
-    Ok(ended(lease, &plan, receipt))
+    Ok(ended(&plan, receipt))
 }
 
 /// A run that met something final ends as failed; everything else goes up.
@@ -108,14 +112,14 @@ fn failed(ending: Ending, receipt: &Receipt) -> Finish {
 }
 
 /// Everything read is accounted for: the watermark moves.
-fn ended(lease: &Lease, plan: &Plan, receipt: Receipt) -> Finish {
+fn ended(plan: &Plan, receipt: Receipt) -> Finish {
     let tally = &receipt.checkpoint().tally;
     let is_whole = tally.invalid + tally.invalid_values + tally.rejected + tally.unknown == 0;
     Finish {
         state: if is_whole { RunState::Succeeded } else { RunState::Partial },
         error: None,
         watermark: if plan.moves_watermark { receipt.checkpoint().newest } else { None },
-        was_full: plan.mode >= Mode::Full && plan.moves_watermark && lease.run.mode != Mode::Plan,
+        was_full: plan.mode >= Mode::Full && plan.moves_watermark,
         blocks: false,
         checkpoint: Some(receipt.checkpoint().clone()),
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::braze::Batch;
 use crate::customer::{Code, Position};
 use crate::ledger::{Flag, NewRejection, SentRow};
-use crate::run::Tally;
+use crate::run::{ForecastValues, Tally};
 
 /// Records without a request after which a portion is closed all the same, so that memory stays bounded where
 /// every customer is invalid.
@@ -56,6 +56,8 @@ pub(super) struct Counted {
     pub saved: Vec<u64>,
     /// Values an earlier attempt of the run sent, by attribute.
     pub sent_before: Vec<u64>,
+    /// What would become of the values, by attribute; empty but for a plan.
+    pub foreseen: Vec<ForecastValues>,
     /// The greatest `updated_at`, microseconds since 1970; none if there was none.
     pub newest_micros: Option<i64>,
     /// The last customer.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::portion::Counted;
 use super::window::Plan;
 use crate::ledger::{Checkpoint, Lease};
-use crate::run::{DataPoints, Points, Tally};
+use crate::run::{DataPoints, ForecastValues, Points, Tally};
 
 /// Everything counted up to the last group recorded.
 #[derive(Debug)]
@@ -61,6 +61,13 @@ impl Receipt {
     /// The run's counts and position as last brought up to date.
     pub(super) fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// What would become of the values, by attribute, as far as a plan has counted.
+    pub(super) fn foreseen(&self) -> impl Iterator<Item = ForecastValues> {
+        let unchanged = self.counted.saved.iter();
+        let foreseen = self.counted.foreseen.iter();
+        foreseen.zip(unchanged).map(|(values, unchanged)| ForecastValues { unchanged: *unchanged, ..*values })
     }
 
     /// Whether everything was read and recorded.

@@ -21,7 +21,7 @@ const MOST_ASKED_BY_KEY: usize = 50_000;
 /// What a run will read and how it will compare.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Delta, full or force, after promotion.
+    /// Delta, full or force, after promotion; of a plan, what the next delta would be.
     pub mode: Mode,
     /// Why a delta became a full run.
     pub promoted: Option<&'static str>,
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub fingerprint: String,
     /// Whether the run covers everything past the watermark, rather than chosen customers.
     pub moves_watermark: bool,
+    /// Whether it is only counted what would become of each value.
+    pub is_forecast: bool,
     /// Which values go again for having been sent long ago.
     pub resend: Option<Resend>,
     /// Nothing may be sent before this: the sends of the run before are to be settled in Braze.
@@ -66,19 +68,24 @@ impl Plan {
         let names: Vec<&str> = rooms.sync.attributes.iter().map(config::Attribute::name).collect();
         let workspace = &rooms.destination.workspace;
         let target = rooms.ledger.target(&rooms.sync.id, workspace, &names).await?;
-        let doubted_at = rooms.ledger.doubt_in_flight(lease, target.number).await?;
+        // What is in flight may be that of a run beside a plan, and is not the plan's to doubt.
+        let doubted_at = match lease.run.mode {
+            Mode::Plan => None,
+            _ => rooms.ledger.doubt_in_flight(lease, target.number).await?,
+        };
         let state = rooms.ledger.sync_state(&rooms.sync.id).await?;
         let fingerprint = fingerprint(&rooms.sync, workspace);
         let chosen =
             lease.customers.as_ref().map(|keys| Arc::new(keys.iter().cloned().collect::<HashSet<_>>()));
-        let moves_watermark = !(lease.run.mode == Mode::Force && chosen.is_some());
+        let asked = if lease.run.mode == Mode::Plan { Mode::Delta } else { lease.run.mode };
+        let moves_watermark = !(asked == Mode::Force && chosen.is_some());
         let flagged = rooms.ledger.flagged(target.number, MOST_ASKED_BY_KEY + 1).await?;
 
-        let promoted = match moves_watermark && lease.run.mode == Mode::Delta {
+        let promoted = match moves_watermark && asked == Mode::Delta {
             true => promotion(rooms, &state, &fingerprint, flagged.len()),
             false => None,
         };
-        let mode = if promoted.is_some() { Mode::Full } else { lease.run.mode };
+        let mode = if promoted.is_some() { Mode::Full } else { asked };
         let after = match mode {
             Mode::Delta => state.watermark.map(|at| at - overlap(&rooms.sync)),
             _ => None,
@@ -96,6 +103,7 @@ impl Plan {
             target,
             fingerprint,
             moves_watermark,
+            is_forecast: lease.run.mode == Mode::Plan,
             resend: resend(rooms).await?,
             settled_at: settled_at(rooms, lease, &state, doubted_at),
         })
@@ -145,7 +153,7 @@ fn rows(
 ) -> Rows {
     match (mode, chosen) {
         (Mode::Force, Some(keys)) => Rows::Only(keys.clone()),
-        (Mode::Delta | Mode::Plan, _) if after.is_some() => {
+        (Mode::Delta, _) if after.is_some() => {
             let mut also: HashSet<String> = flagged.into_iter().collect();
             also.extend(chosen.into_iter().flat_map(|keys| keys.iter().cloned()));
             Rows::Since { after, also: Arc::new(also) }

@@ -43,6 +43,7 @@ pub struct Worker {
     clock: Clock,
     lease: Duration,
     draining: CancellationToken,
+    plans_only: bool,
     runs: TaskTracker,
     /// Numbers of the runs this process has.
     own: Arc<Mutex<BTreeSet<u32>>>,
@@ -57,19 +58,35 @@ impl Worker {
         lease: Duration,
         draining: CancellationToken,
     ) -> Self {
-        Self { ledger, syncs, clock, lease, draining, runs: TaskTracker::new(), own: Arc::default() }
+        Self {
+            ledger,
+            syncs,
+            clock,
+            lease,
+            draining,
+            plans_only: false,
+            runs: TaskTracker::new(),
+            own: Arc::default(),
+        }
+    }
+
+    /// The same for plans alone: it claims nothing else and starts nothing by the clock, and so sends nothing.
+    pub fn plans_only(self) -> Self {
+        Self { plans_only: true, ..self }
     }
 
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
     pub async fn work(self) {
         measure::describe();
-        let schedule = schedule::Schedule {
-            ledger: self.ledger.clone(),
-            syncs: self.syncs.clone(),
-            clock: self.clock.clone(),
-            draining: self.draining.clone(),
-        };
-        self.runs.spawn(schedule.keep());
+        if !self.plans_only {
+            let schedule = schedule::Schedule {
+                ledger: self.ledger.clone(),
+                syncs: self.syncs.clone(),
+                clock: self.clock.clone(),
+                draining: self.draining.clone(),
+            };
+            self.runs.spawn(schedule.keep());
+        }
         let wake = self.ledger.wake();
         while !self.draining.is_cancelled() {
             let rung = wake.notified();
@@ -96,7 +113,11 @@ impl Worker {
         let ids = self.syncs.ids();
         while !self.draining.is_cancelled() {
             let own: Vec<u32> = self.own().iter().copied().collect();
-            match self.ledger.claim_beside(&ids, &own).await {
+            let claimed = match self.plans_only {
+                true => self.ledger.claim_plan(&ids, &own).await,
+                false => self.ledger.claim_beside(&ids, &own).await,
+            };
+            match claimed {
                 Ok(Some(lease)) => {
                     let attempt = attempt::Attempt {
                         ledger: self.ledger.clone(),

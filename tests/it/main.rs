@@ -15,6 +15,7 @@ mod delta;
 mod layers;
 mod ledger;
 mod ledger_suite;
+mod plan;
 mod postgres_run;
 mod queue;
 mod recovery;

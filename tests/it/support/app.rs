@@ -148,7 +148,7 @@ impl TestApp {
     pub async fn boot(&mut self) {
         assert!(self.app.is_none(), "the app is already up");
         let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let options = Options { clock: self.setup.clock.clone(), serve: true, listen };
+        let options = Options { clock: self.setup.clock.clone(), serve: true, listen, plans_only: false };
         self.app = Some(App::start(&self.config_path(), options).await.expect("the app starts"));
     }
 

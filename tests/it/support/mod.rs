@@ -2,5 +2,6 @@
 
 pub mod api;
 pub mod app;
+pub mod command;
 pub mod postgres;
 pub mod process;

@@ -1,0 +1,2 @@
+-- What a plan came to.
+alter table runs add column plan text;
