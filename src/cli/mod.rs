@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod client;
 mod config_schema;
 mod demo;
@@ -52,6 +53,8 @@ enum Command {
     Demo(demo::Args),
     /// Runs the service: callbacks, API, workers.
     Serve(serve::Args),
+    /// Looks at everything a run needs, and says what to do where something is amiss.
+    Check(check::Args),
     /// Triggers a run and shows its receipt.
     Sync(sync::Args),
     /// Shows what a run would send; nothing is sent.
@@ -137,6 +140,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => return demo::run(args).await,
             Command::Serve(args) => serve::run(&config, args).await?,
+            Command::Check(args) => return check::run(&config, args).await,
             Command::Sync(args) => return sync::run(&config, args).await,
             Command::Plan(args) => return plan::run(&config, args).await,
             Command::Runs(args) => return runs::run(&config, args).await,

@@ -11,6 +11,7 @@ mod api_server;
 mod api_triggers;
 mod cadence;
 mod chaos;
+mod check;
 mod delta;
 mod layers;
 mod ledger;
