@@ -140,6 +140,23 @@ async fn a_running_service_and_an_empty_table_are_warnings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_nobody_may_start_or_that_is_paused_is_a_warning() {
+    let mut app = TestApp::start(Setup::customers(1)).await;
+    app.post("/v1/syncs/predictions/pause", &serde_json::json!({})).await;
+    app.drain().await;
+    let config = std::fs::read_to_string(app.config_path()).expect("a config");
+    let silent = config
+        .replace("[syncs.callback]", "[syncs.guards]")
+        .replace("secrets = [\"file:callback\"]", "max_null_pct = 9.0");
+    std::fs::write(app.config_path(), silent).expect("written");
+    let told = check(&app, &[]).await;
+    let text = told.ended(0);
+    says(text, "warning", &["sync predictions", "is paused", "resume"]);
+    says(text, "warning", &["sync predictions", "runs only when triggered"]);
+    says(text, "warning", &["sync predictions", "[syncs.guards] does not act yet"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_config_is_told_line_by_line_with_status_2() {
     let mut app = stopped(Setup::customers(1)).await;
     app.change(|setup| setup.sync = "overlap_seconds = 3".to_owned());

@@ -67,6 +67,9 @@ fn check_secrets(config: &Config, report: &mut Report) {
         }
         Err(error) => report.failed("secrets", &error),
     }
+    if !config.notify.is_empty() {
+        report.warning("notify", "[[notify]] does not act yet: nobody is told");
+    }
     if config.tokens.is_empty() {
         report.warning("tokens", "there are no [[tokens]]: API and pages let nobody in");
     }

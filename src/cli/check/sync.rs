@@ -15,6 +15,10 @@ pub(super) fn check(sync: &config::Sync, clock: &Clock, report: &mut Report) {
     if let Some(cadence) = cron {
         next_run(&sync.id, cadence, clock, report);
     }
+    if sync.guards.is_some() {
+        let says = "[syncs.guards] does not act yet: no run is held by it; look at peak-braze plan before large runs";
+        report.warning(&format!("sync {}", sync.id), says);
+    }
     if sync.callback.is_none() && cron.is_none() {
         let says = "takes no callbacks and has no cron: it runs only when triggered; add [syncs.callback]";
         report.warning(&format!("sync {}", sync.id), says);

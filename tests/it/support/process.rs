@@ -17,7 +17,7 @@ pub struct Service {
     child: Child,
     url: String,
     http: reqwest::Client,
-    _log: PathBuf,
+    log: PathBuf,
 }
 
 impl Service {
@@ -42,7 +42,7 @@ impl Service {
         });
         let addr = said.rsplit(' ').next().expect("an address").to_owned();
         let http = super::app::http_client();
-        Self { child, url: format!("http://{addr}"), http, _log: log }
+        Self { child, url: format!("http://{addr}"), http, log }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -89,11 +89,25 @@ impl Service {
         self.url.strip_prefix("http://").expect("plain http")
     }
 
+    /// Sends SIGTERM.
+    pub fn ask_to_end(&self) {
+        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits until its log holds `words`.
+    pub async fn says(&self, words: &str) {
+        let saying = async {
+            while !std::fs::read_to_string(&self.log).unwrap_or_default().contains(words) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, saying).await.expect("it says so");
+    }
+
     /// SIGTERM, and the exit status.
     pub fn terminate(mut self) -> std::process::ExitStatus {
-        let sent =
-            Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
-        assert!(sent.success());
+        self.ask_to_end();
         self.child.wait().expect("it ends")
     }
 }
