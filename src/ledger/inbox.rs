@@ -350,7 +350,8 @@ async fn count_repeats(
     });
     query.push(
         " on conflict (sync, delivery_id, outcome) where outcome in ('duplicate', 'conflict')
-          do update set times = deliveries.times + excluded.times, received_at = excluded.received_at, secret = excluded.secret",
+          do update set times = deliveries.times + excluded.times, received_at = excluded.received_at,
+            secret = excluded.secret, run_id = excluded.run_id",
     );
     query.build().execute(&mut **tx).await.map(drop).map_err(LedgerError::during("record deliveries"))
 }

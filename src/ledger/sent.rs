@@ -110,12 +110,13 @@ pub struct KnownAttribute {
     pub model: Option<Model>,
 }
 
-/// Marks of this target that no claim but run number `$2`'s stands behind: a plan may begin beside an active run.
+/// Marks of run number `$2`, to whatever workspace its earlier attempts sent, and of this target those that no other
+/// claim stands behind: a plan may begin beside an active run.
 macro_rules! left_behind {
     () => {
-        "where in_flight.target = $1
-           and (in_flight.run = $2 or not exists (select 1 from runs where runs.number = in_flight.run
-             and runs.state in ('running', 'waiting') and runs.lease_expires_at is not null))"
+        "where in_flight.run = $2
+           or in_flight.target = $1 and not exists (select 1 from runs where runs.number = in_flight.run
+             and runs.state in ('running', 'waiting') and runs.lease_expires_at is not null)"
     };
 }
 
@@ -173,8 +174,9 @@ impl Ledger {
         Ok(u64::try_from(number).unwrap_or(0))
     }
 
-    /// Turns what a dead or stopped attempt left in flight into customers in doubt. When that was last committed,
-    /// if anything was. Leaves alone what another run, whose claim still stands, has in flight.
+    /// Turns what a dead or stopped attempt left in flight into customers in doubt, each where it was sent to. When
+    /// that was last committed, if anything was. Leaves alone what another run, whose claim still stands, has in
+    /// flight.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
@@ -199,7 +201,8 @@ impl Ledger {
         sqlx::query(concat!(
             "-- ledger::doubt_in_flight
              insert into sent (target, customer_id, digests, in_doubt)
-             select $1, key.value, x'', 1 from in_flight, json_each(cast(in_flight.customers as text)) as key ",
+             select in_flight.target, key.value, x'', 1
+             from in_flight, json_each(cast(in_flight.customers as text)) as key ",
             left_behind!(),
             " on conflict (target, customer_id) do update set in_doubt = 1",
         ))

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Connection, SqlitePool};
 
 use super::{Ledger, LedgerError};
 use crate::config;
@@ -45,9 +45,13 @@ pub(super) async fn open(settings: &config::Ledger) -> Result<Opened, LedgerErro
     })?;
     let lock = lock(&path)?;
     create_private(&path)?;
+    check_kind(&path)?;
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(TURN_TIMEOUT)
+        // Where the disk is full SQLite rolls back by itself. The driver believes the transaction open for good and
+        // begins no other on this connection: the next one is a new one.
+        .before_acquire(|writer, _| Box::pin(async move { Ok(!writer.is_in_transaction()) }))
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options(&path))
@@ -123,6 +127,26 @@ async fn check_library(writer: &SqlitePool) -> Result<(), LedgerError> {
     if found < OLDEST_LIBRARY {
         return Err(LedgerError::Unusable(format!(
             "SQLite {version} may lose committed transactions; 3.51.3 or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+/// Looks, before anything is set or written, whether the file is a ledger or empty: a warehouse named by mistake is
+/// left as it was.
+fn check_kind(path: &Path) -> Result<(), LedgerError> {
+    let is_other = || {
+        let file = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        file.busy_timeout(BUSY_TIMEOUT)?;
+        let sql = "select exists (select 1 from sqlite_schema)
+                     and not exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
+        file.query_row(sql, [], |row| row.get::<_, bool>(0))
+    };
+    // What cannot even be read is told by who opens it for good.
+    if is_other().unwrap_or(false) {
+        let path = path.display();
+        return Err(LedgerError::Unusable(format!(
+            "ledger.url: {path} is a database, but not a ledger; nothing was changed. Name a file of its own"
         )));
     }
     Ok(())

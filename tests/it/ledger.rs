@@ -175,6 +175,45 @@ async fn a_commit_that_fails_acknowledges_nobody_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_sqlite_itself_rolled_back_is_no_end() {
+    let bed = bed().await;
+    let intruder = bed.intruder();
+    // As SQLite does where the disk is full or fails: the whole transaction is gone before we roll it back.
+    for table in ["deliveries", "facts", "runs"] {
+        let full = format!(
+            "create trigger {table}_full before insert on {table} begin select raise(rollback, 'full'); end"
+        );
+        intruder.execute_batch(&full).expect("a trigger");
+    }
+    for round in 0..3 {
+        let recorded = bed.ledger.record_delivery(delivery("evt-1", 1)).await;
+        assert!(matches!(recorded, Err(LedgerError::Unavailable { .. })), "round {round}: {recorded:?}");
+        assert!(bed.ledger.probe().await.expect_err("full").is_retryable());
+        assert!(bed.ledger.enqueue(new_run(Mode::Delta)).await.expect_err("full").is_retryable());
+    }
+    assert!(bed.ledger.deliveries(None, 9, None).await.expect("a list").items.is_empty());
+    intruder
+        .execute_batch("drop trigger deliveries_full; drop trigger facts_full; drop trigger runs_full")
+        .expect("dropped");
+    deliver(&bed.ledger, "evt-1").await;
+    bed.ledger.probe().await.expect("writable");
+    finish(&bed.ledger, claim(&bed.ledger).await, RunState::Succeeded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_no_ledger_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ledger.db");
+    let warehouse = rusqlite::Connection::open(&file).expect("a file");
+    warehouse.execute_batch("create table predictions (customer_id text)").expect("a table");
+    drop(warehouse);
+    let before = std::fs::read(&file).expect("read");
+    let error = refusal(Ledger::open(&settings(&folder), Clock::system()).await).await;
+    assert!(error.contains("ledger.url") && error.contains("not a ledger"), "{error}");
+    assert_eq!(std::fs::read(&file).expect("read"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_file_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("ledger.db");
@@ -192,8 +231,10 @@ async fn a_schema_from_the_future_is_refused() {
     let sql = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
                values (9999, 'later', 1, x'00', 0)";
     bed.intruder().execute_batch(sql).expect("a later version");
+    let before = std::fs::read(bed.path("")).expect("read");
     let error = refusal(bed.open().await).await;
     assert!(error.contains("9999") && error.contains("newer"), "{error}");
+    assert_eq!(std::fs::read(bed.path("")).expect("read"), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod chaos;
 mod check;
 mod commands;
 mod delta;
+mod full_disk;
 mod layers;
 mod ledger;
 mod ledger_suite;

@@ -131,3 +131,24 @@ pub async fn a_run_shows_its_newest_hundred_deliveries(ledger: &Ledger, _: &Cloc
     assert_eq!((&*run.trigger.deliveries[0], &*run.trigger.deliveries[99]), ("evt-3", "evt-102"));
     assert_eq!(run.model.name.as_deref(), Some("model of evt-102"), "the latest callback's");
 }
+
+pub async fn one_id_with_two_bodies_at_once_is_one_run_and_conflicts(ledger: &Ledger, _: &Clock) {
+    let together = (0..40).map(|number| ledger.record_delivery(delivery("evt-1", number % 2)));
+    let recorded: Vec<Recorded> =
+        join_all(together).await.into_iter().map(|one| one.expect("recorded")).collect();
+    let accepted =
+        recorded.iter().position(|one| matches!(one, Recorded::Accepted { .. })).expect("the first");
+    let run = run_of(&recorded[accepted]);
+    for (number, one) in recorded.iter().enumerate().filter(|(number, _)| *number != accepted) {
+        match one {
+            Recorded::Duplicate { .. } => assert!(number % 2 == accepted % 2 && run_of(one) == run),
+            other => {
+                assert!(number % 2 != accepted % 2 && *other == Recorded::Conflict, "{number}: {other:?}")
+            }
+        }
+    }
+    let listed = ledger.deliveries(None, 9, None).await.expect("a list").items;
+    let mut times: Vec<_> = listed.iter().map(|line| (line.outcome.as_str(), line.times)).collect();
+    times.sort_unstable();
+    assert_eq!(times, [("accepted", 1), ("conflict", 20), ("duplicate", 19)]);
+}

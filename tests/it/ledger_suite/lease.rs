@@ -1,10 +1,12 @@
 //! Claims: one holder at a time, and whoever lost it changes nothing.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::clock::Clock;
 use peak_braze::ledger::{Group, Lease, Ledger};
-use peak_braze::run::{Mode, Phase, Progress, RunError, RunState};
+use peak_braze::run::{Forecast, Mode, Phase, Progress, RunError, RunState};
 use tokio::time::Instant;
 
 use super::{SYNC, checkpoint, claim, ending, finish, is_lost, outlast_the_lease, queue, state, try_claim};
@@ -55,6 +57,30 @@ pub async fn a_lost_lease_changes_nothing(ledger: &Ledger, clock: &Clock) {
     assert!(doubted.is_some(), "the mark is still there");
     assert_eq!(ledger.flagged(target, 9).await.expect("a list"), ["c-1"], "and is the only one");
     finish(ledger, new, RunState::Succeeded).await;
+}
+
+pub async fn a_lost_plan_records_nothing(ledger: &Ledger, clock: &Clock) {
+    let forecast = |changed| Forecast {
+        mode: Mode::Delta,
+        promoted: None,
+        customers: changed,
+        unchanged: 0,
+        changed,
+        invalid: 0,
+        data_points: changed,
+        by_attribute: BTreeMap::new(),
+        requests: 1,
+        bytes: 1,
+        budget_secs: 0.0,
+    };
+    let id = queue(ledger, Mode::Plan).await;
+    let old = claim(ledger).await;
+    outlast_the_lease(clock);
+    let new = claim(ledger).await;
+    ledger.record_plan(&new, &forecast(1)).await.expect("recorded");
+    assert!(is_lost(ledger.record_plan(&old, &forecast(9)).await));
+    let run = ledger.run(id).await.expect("a ledger").expect("a run");
+    assert_eq!(run.plan.map(|plan| plan.changed), Some(1));
 }
 
 pub async fn an_expired_lease_is_claimed_anew_and_goes_on(ledger: &Ledger, clock: &Clock) {

@@ -21,20 +21,24 @@ macro_rules! told_by {
             deliveries: a_hundred_identical_deliveries_are_one_run, deliveries_that_come_together_share_one_run,
                 a_repeat_finds_the_first_run_and_another_body_conflicts, ignored_deliveries_run_nothing,
                 deliveries_without_an_id_are_never_duplicates, lists_page_through_every_delivery_once,
-                a_run_shows_its_newest_hundred_deliveries;
+                a_run_shows_its_newest_hundred_deliveries,
+                one_id_with_two_bodies_at_once_is_one_run_and_conflicts;
             queue: triggers_join_the_queued_run_and_widen_it, chosen_customers_gather_and_survive_a_retrigger,
-                nothing_joins_a_run_that_was_claimed, plans_stand_outside_the_queue,
+                nothing_joins_a_run_that_was_claimed,
+                whoever_joined_in_a_race_is_covered_by_the_claim, plans_stand_outside_the_queue,
                 an_idempotency_key_finds_its_run_for_a_day, a_hundred_requests_with_one_key_are_one_run,
                 a_run_nobody_has_is_cancelled_at_once, a_paused_sync_starts_nothing_new,
                 only_the_syncs_asked_for_are_claimed, a_slot_is_answered_for_once, runs_page_newest_first;
-            lease: two_workers_never_have_the_same_run, a_lost_lease_changes_nothing,
+            lease: two_workers_never_have_the_same_run, a_lost_lease_changes_nothing, a_lost_plan_records_nothing,
                 an_expired_lease_is_claimed_anew_and_goes_on, a_run_given_back_waits_until_it_is_due,
                 the_fifth_crash_ends_the_run, waits_and_clean_stops_are_no_crashes,
                 a_request_to_cancel_is_heard_with_the_heartbeat;
             outcome: the_watermark_never_goes_back, a_failed_run_moves_nothing, a_plan_changes_nothing_but_itself,
                 a_blocked_sync_is_freed_by_a_success, a_finished_run_never_changes,
-                pruning_keeps_what_is_still_needed;
+                pruning_keeps_what_is_still_needed, pruning_goes_in_steps_to_the_end,
+                an_id_that_comes_again_after_pruning_is_listed_with_its_new_run;
             sent: what_was_recorded_is_remembered, what_was_left_in_flight_is_in_doubt,
+                what_was_in_flight_to_another_workspace_is_in_doubt_there,
                 a_plan_leaves_alone_what_an_active_run_has_in_flight, rejections_count_runs_and_begin_anew,
                 a_second_attempt_settles_what_the_first_refused, bad_keys_not_seen_again_are_settled,
                 cursors_of_other_lists_are_refused, holds_outlive_only_themselves, slots_are_never_reused;

@@ -1,8 +1,9 @@
 //! How runs end: the watermark moves last and forward only, and what is finished stays as it is.
 
 use chrono::TimeDelta;
+use futures_util::future::join_all;
 use peak_braze::clock::Clock;
-use peak_braze::ledger::{Finish, Ledger, LedgerError, Recorded, SyncState};
+use peak_braze::ledger::{Finish, Ledger, LedgerError, NewDelivery, Recorded, SyncState};
 use peak_braze::run::{Mode, RunError, RunState};
 
 use super::{
@@ -108,4 +109,35 @@ pub async fn pruning_keeps_what_is_still_needed(ledger: &Ledger, clock: &Clock) 
     assert!(pruned.rows >= 2, "{pruned:?}");
     assert!(run(old).await.is_none() && run(open).await.is_some());
     assert_eq!(ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned").rows, 0);
+}
+
+pub async fn pruning_goes_in_steps_to_the_end(ledger: &Ledger, clock: &Clock) {
+    let ids: Vec<String> = (0..4_500).map(|number| format!("evt-{number}")).collect();
+    for some in ids.chunks(4_000) {
+        for one in join_all(some.iter().map(|id| ledger.record_delivery(delivery(id, 1)))).await {
+            one.expect("recorded");
+        }
+    }
+    let open = queue(ledger, Mode::Delta).await;
+    let pruned = ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned");
+    assert_eq!(pruned.rows, 4_500, "more than two steps of deliveries");
+    assert_eq!(ledger.deliveries(None, 9, None).await.expect("a list").items.len(), 0);
+    assert_eq!(state(ledger, open).await, RunState::Queued, "what is queued stays");
+}
+
+pub async fn an_id_that_comes_again_after_pruning_is_listed_with_its_new_run(ledger: &Ledger, clock: &Clock) {
+    let at = |days| start() + TimeDelta::days(days);
+    let again = async |days| {
+        let again = NewDelivery { received_at: at(days), ..delivery("evt-1", 1) };
+        ledger.record_delivery(again).await.expect("recorded")
+    };
+    let first = deliver(ledger, "evt-1").await;
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    assert!(matches!(again(20).await, Recorded::Duplicate { run: Some((id, _)), .. } if id == first));
+    clock.set(at(31));
+    ledger.prune(at(31)).await.expect("pruned");
+    let Recorded::Accepted { run_id: second, .. } = again(31).await else { panic!("forgotten by then") };
+    assert!(matches!(again(31).await, Recorded::Duplicate { run: Some((id, _)), .. } if id == second));
+    let lines = ledger.deliveries(None, 9, None).await.expect("a list").items;
+    assert!(lines.iter().all(|line| line.run_id == Some(second)), "{lines:?}");
 }

@@ -1,10 +1,14 @@
 //! The queue: one queued and one active run per sync, joined until claimed and never after.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
 use peak_braze::clock::Clock;
 use peak_braze::ledger::{Ledger, LedgerError, NewRun, RunFilter};
-use peak_braze::run::{Mode, RunId, RunState};
+use peak_braze::run::{Mode, Run, RunId, RunState};
 
 use super::{SYNC, claim, deliver, finish, keyed, new_run, queue, start, state, try_claim};
 
@@ -79,6 +83,62 @@ pub async fn nothing_joins_a_run_that_was_claimed(ledger: &Ledger, _: &Clock) {
             finish(ledger, claim(ledger).await, RunState::Succeeded).await;
         }
         assert!(try_claim(ledger).await.is_none());
+    }
+}
+
+/// Callbacks and triggers on threads of their own, each with what it was told: (delivery, run, mode at least).
+async fn ask_on(ledger: Ledger, who: u32) -> Vec<(Option<String>, RunId, Mode)> {
+    let mut told = Vec::new();
+    for number in 0..20 {
+        let id = format!("evt-{who}-{number}");
+        told.push(match who % 2 {
+            0 => {
+                let run = deliver(&ledger, &id).await;
+                (Some(id), run, Mode::Delta)
+            }
+            _ => (None, queue(&ledger, Mode::Full).await, Mode::Full),
+        });
+        tokio::task::yield_now().await;
+    }
+    told
+}
+
+/// Claims and finishes until nobody asks any more and nothing is left. What it claimed, as it was when claimed.
+async fn work_on(ledger: Ledger, asking: Arc<AtomicBool>) -> Vec<Run> {
+    let mut claimed = Vec::new();
+    loop {
+        let was_asking = asking.load(Ordering::SeqCst);
+        let Some(lease) = try_claim(&ledger).await else {
+            if !was_asking {
+                return claimed;
+            }
+            tokio::task::yield_now().await;
+            continue;
+        };
+        claimed.push(lease.run.clone());
+        finish(&ledger, lease, RunState::Succeeded).await;
+    }
+}
+
+pub async fn whoever_joined_in_a_race_is_covered_by_the_claim(ledger: &Ledger, _: &Clock) {
+    let asking = Arc::new(AtomicBool::new(true));
+    let workers: Vec<_> = (0..3).map(|_| tokio::spawn(work_on(ledger.clone(), asking.clone()))).collect();
+    let callers: Vec<_> = (0..6).map(|who| tokio::spawn(ask_on(ledger.clone(), who))).collect();
+    let mut told = Vec::new();
+    for caller in callers {
+        told.extend(caller.await.expect("no panic"));
+    }
+    asking.store(false, Ordering::SeqCst);
+    let mut claimed = HashMap::new();
+    for worker in workers {
+        for run in worker.await.expect("no panic") {
+            assert!(claimed.insert(run.id, run).is_none(), "a run was claimed twice");
+        }
+    }
+    for (delivery, run, mode) in told {
+        let run = claimed.get(&run).expect("every run that answers for somebody was claimed");
+        assert!(run.mode >= mode, "joined after the claim: {run:?}");
+        assert!(delivery.is_none_or(|id| run.trigger.deliveries.contains(&id)), "joined after the claim");
     }
 }
 
@@ -195,6 +255,10 @@ pub async fn runs_page_newest_first(ledger: &Ledger, _: &Clock) {
     let queued = RunFilter { state: Some(RunState::Queued), ..RunFilter::default() };
     let page = ledger.runs(&queued, 9, None).await.expect("a page");
     assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), made[..1]);
+    for bad in ["", "garbage", "MQ"] {
+        let page = ledger.runs(&RunFilter::default(), 2, Some(bad)).await;
+        assert!(matches!(page, Err(LedgerError::BadCursor)), "{bad:?}");
+    }
     let others = RunFilter { syncs: Some(vec!["segments".to_owned()]), ..RunFilter::default() };
     assert_eq!(ledger.runs(&others, 9, None).await.expect("a page").items, []);
 }

@@ -105,6 +105,19 @@ pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, clock: &Clock)
     assert_eq!(ledger.flagged(target, 0).await.expect("a list").len(), 0);
 }
 
+pub async fn what_was_in_flight_to_another_workspace_is_in_doubt_there(ledger: &Ledger, clock: &Clock) {
+    let (lease, here) = (next_run(ledger).await, target(ledger).await);
+    let there = ledger.target(SYNC, "elsewhere", &["churn"]).await.expect("a target").number;
+    ledger.mark_in_flight(&lease, there, &["c-1"]).await.expect("marked");
+    outlast_the_lease(clock);
+    // Meanwhile the config was given another workspace.
+    let next = claim(ledger).await;
+    ledger.doubt_in_flight(&next, here).await.expect("doubted");
+    finish(ledger, next, RunState::Succeeded).await;
+    assert_eq!(ledger.flagged(here, 9).await.expect("a list").len(), 0);
+    assert_eq!(ledger.flagged(there, 9).await.expect("a list"), ["c-1"], "still unknown what it has there");
+}
+
 pub async fn a_plan_leaves_alone_what_an_active_run_has_in_flight(ledger: &Ledger, clock: &Clock) {
     let (active, target) = (next_run(ledger).await, target(ledger).await);
     ledger.mark_in_flight(&active, target, &["c-1"]).await.expect("marked");
@@ -125,6 +138,7 @@ pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock
     };
     let line =
         |id: &str, attribute: Option<&str>, attempts| (id.to_owned(), attribute.map(str::to_owned), attempts);
+    let began = clock.now();
     let mut runs = Vec::new();
     for _ in 0..2 {
         let lease = next_run(ledger).await;
@@ -147,6 +161,9 @@ pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock
     record(ledger, &accepted, None, Vec::new(), still, vec!["c-1"]).await;
     assert_eq!(ledger.outstanding_rejections(SYNC).await.expect("a count"), 1);
     assert_eq!(codes(&accepted).await, [line("c-1", Some("churn"), 3)]);
+    let page = ledger.rejections(accepted.run.id, 9, None).await.expect("a page");
+    let seen = &page.items[0];
+    assert_eq!((seen.first_seen_at, seen.last_seen_at), (began, clock.now()));
     assert_eq!(codes(&runs[0]).await.len(), 2, "the receipt of an earlier run keeps its lines");
     finish(ledger, accepted, RunState::Partial).await;
 
@@ -154,6 +171,9 @@ pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock
     let back = vec![refused("c-1", None, Code::BrazeBlocklisted)];
     record(ledger, &anew, None, Vec::new(), back, Vec::new()).await;
     assert_eq!(codes(&anew).await[0], line("c-1", None, 1), "settled in between: from the beginning");
+    let page = ledger.rejections(anew.run.id, 1, None).await.expect("a page");
+    let seen = &page.items[0];
+    assert_eq!((seen.first_seen_at, seen.last_seen_at), (clock.now(), clock.now()));
     let known = ledger.customer(target(ledger).await, "c-1").await.expect("a ledger");
     assert_eq!(known.expect("known by its refusals alone").rejections.len(), 2);
 }

@@ -23,9 +23,20 @@ pub struct Service {
 impl Service {
     /// Starts the service and waits until it says where it listens.
     pub async fn start(config: &Path) -> Self {
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_peak-braze")), config).await
+    }
+
+    /// The same; a file that may not grow is an error to it, as on a full disk, rather than its end.
+    pub async fn start_where_files_may_be_full(config: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_peak-braze")]);
+        Self::start_as(shell, config).await
+    }
+
+    async fn start_as(mut command: Command, config: &Path) -> Self {
         let log = config.with_file_name("service.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_peak-braze"))
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(config)
             .stdin(Stdio::null())
@@ -82,6 +93,11 @@ impl Service {
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it is gone");
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens.
