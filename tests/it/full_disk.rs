@@ -3,26 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use peak_braze::callback;
-use peak_braze::clock::Clock;
 use reqwest::StatusCode;
-use secrecy::SecretString;
 
-use crate::support::app::{CALLBACK_SECRET, SYNC, Setup, TestApp, http_client};
+use crate::support::app::{Setup, TestApp, http_client};
 use crate::support::process::Service;
-
-const BODY: &str = r#"{"type":"model.run.completed"}"#;
-
-async fn deliver(service: &Service, id: &str) -> reqwest::Response {
-    let secret = SecretString::from(CALLBACK_SECRET);
-    let headers = callback::sign(&secret, id, Clock::system().now(), BODY.as_bytes()).expect("signed");
-    let url = service.url(&format!("/v1/callbacks/{SYNC}"));
-    let mut request = http_client().post(url).header("content-type", "application/json").body(BODY);
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    request.send().await.expect("an answer")
-}
 
 /// From now on no file of the process may grow past `bytes`: what a full disk looks like to it.
 fn limit(service: &Service, bytes: &str) {
@@ -31,7 +15,8 @@ fn limit(service: &Service, bytes: &str) {
     assert!(set.expect("prlimit runs").success());
 }
 
-async fn finish_run_of(service: &Service, answer: reqwest::Response) -> serde_json::Value {
+async fn finish_run_of(service: &Service, answer: Option<reqwest::Response>) -> serde_json::Value {
+    let answer = answer.expect("an answer");
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let said: serde_json::Value = answer.json().await.expect("JSON");
     service.finished(said["run_id"].as_str().expect("a run")).await;
@@ -51,18 +36,18 @@ async fn a_full_disk_acknowledges_nothing_and_is_over_when_there_is_room() {
     let mut app = TestApp::start(Setup::customers(3)).await;
     app.drain().await;
     let service = Service::start_where_files_may_be_full(&app.config_path()).await;
-    finish_run_of(&service, deliver(&service, "evt-before").await).await;
+    finish_run_of(&service, service.deliver("evt-before").await).await;
 
     limit(&service, "4096:unlimited");
     for number in 0..3 {
-        let refused = deliver(&service, &format!("evt-full-{number}")).await;
+        let refused = service.deliver(&format!("evt-full-{number}")).await.expect("an answer");
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.headers().contains_key("retry-after"), "the sender is told to come again");
     }
     is_ready(&service, StatusCode::SERVICE_UNAVAILABLE).await;
     limit(&service, "unlimited:unlimited");
 
-    let again = finish_run_of(&service, deliver(&service, "evt-full-0").await).await;
+    let again = finish_run_of(&service, service.deliver("evt-full-0").await).await;
     assert_eq!(again["duplicate"], false, "it was not kept before, for nobody was told so");
     is_ready(&service, StatusCode::OK).await;
 }

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use peak_braze::callback;
+use peak_braze::clock::Clock;
 use peak_braze::run::Run;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::app::{SYNC, TOKEN};
+use super::app::{CALLBACK_SECRET, SYNC, TOKEN};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -66,6 +69,16 @@ impl Service {
             self.http.post(self.url(&format!("/v1/syncs/{SYNC}/runs"))).bearer_auth(TOKEN).json(&json!({}));
         let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
         answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Delivers a signed callback; none where the service went away first.
+    pub async fn deliver(&self, id: &str) -> Option<reqwest::Response> {
+        let (secret, body) = (SecretString::from(CALLBACK_SECRET), r#"{"type":"model.run.completed"}"#);
+        let headers = callback::sign(&secret, id, Clock::system().now(), body.as_bytes()).expect("signed");
+        let request = self.http.post(self.url(&format!("/v1/callbacks/{SYNC}"))).body(body);
+        let request = request.header("content-type", "application/json");
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.ok()
     }
 
     pub async fn run(&self, id: &str) -> Run {
