@@ -20,6 +20,7 @@ pub mod cadence;
 pub mod clock;
 pub mod config;
 pub mod customer;
+pub mod http;
 pub mod run;
 pub mod telemetry;
 

@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Response, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::destination::BrazeError;
 use super::endpoint::{Endpoint, Resolver};
-use crate::config;
+use crate::{config, http};
 
-/// Told to Braze, which asks partners to name themselves.
-const USER_AGENT: &str = concat!("peak-braze/", env!("CARGO_PKG_VERSION"));
-/// Longest a connection may take to be made, so that a black hole is noticed well within a request's time.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are let go before usual load balancers drop them at 60 s.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Most of an answer that is read: one with an error for each of 1,000 objects stays under 200 KB.
@@ -56,22 +52,16 @@ impl Http {
         api_key: &SecretString,
         roots: &[&[u8]],
     ) -> Result<Self, BrazeError> {
-        // The second and every later installation fails, and that is fine: one is there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
+        // The user agent names us to Braze, which asks its partners to.
+        let mut builder = http::client(endpoint.is_plain())
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer(api_key)?)]))
             .http1_only()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
             .no_gzip()
             .dns_resolver(Resolver)
-            .connect_timeout(CONNECT_TIMEOUT)
             .timeout(Duration::from_secs(settings.request_timeout_secs))
             .pool_max_idle_per_host(settings.max_in_flight)
             .pool_idle_timeout(POOL_IDLE);
-        if endpoint.is_plain() || !roots.is_empty() {
+        if !roots.is_empty() {
             let roots = roots.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>();
             builder = builder.tls_certs_only(roots.map_err(BrazeError::Client)?);
         }

@@ -34,13 +34,7 @@ pub(super) struct Client {
 
 /// A client for one server; a plain one needs no certificates, and finds them on no bare machine.
 pub(super) fn http(server: &str) -> anyhow::Result<reqwest::Client> {
-    // The second and every later installation fails, and that is fine: one is there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder =
-        reqwest::Client::builder().timeout(ANSWER_TIMEOUT).redirect(reqwest::redirect::Policy::none());
-    if server.starts_with("http://") {
-        builder = builder.tls_certs_only([]);
-    }
+    let builder = crate::http::client(server.starts_with("http://")).timeout(ANSWER_TIMEOUT);
     builder.build().context("an HTTP client cannot be made: are CA certificates installed?")
 }
 

@@ -3,21 +3,24 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank; what is not listed does not exist.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 21] = [
     ("main", 5),
     ("cli", 5),
     ("app", 4),
     ("api", 3),
+    ("pages", 3),
     ("worker", 3),
     ("sync", 2),
     ("callback", 1),
     ("ledger", 1),
     ("source", 1),
     ("braze", 1),
+    ("notify", 1),
     ("sandbox", 1),
     ("run", 0),
     ("customer", 0),
     ("clock", 0),
+    ("http", 0),
     ("config", 0),
     ("telemetry", 0),
     // Pure, but read from the config: above it by a hair, below everything that uses it.
