@@ -166,11 +166,12 @@ impl Attribute {
             _ => return Err(Code::WrongType),
         };
         // Braze keeps dates outside these years as strings. Source: Braze docs, User attributes object.
-        let (year, month, day) = (date.year(), date.month(), date.day());
-        if !(0..=3000).contains(&year) {
+        if !(0..=3000).contains(&date.year()) {
             return Err(Code::WrongType);
         }
-        write!(out, "\"{year:04}-{month:02}-{day:02}\"").expect("a Vec takes every write");
+        out.push(b'"');
+        super::instant::write_date(date, out);
+        out.push(b'"');
         Ok(())
     }
 

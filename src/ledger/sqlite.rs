@@ -23,8 +23,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections for reading: the API's lists beside the worker's look-ups, on a small machine.
 const READERS: u32 = 4;
-/// The file is checked at start up to this size; a larger one would keep callbacks waiting.
-const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
+/// The file is checked at start up to this size, which a slow disk reads in half a second; a larger one would keep
+/// callbacks waiting.
+const CHECKED_BYTES: u64 = 32 * 1024 * 1024;
 /// What the write-ahead log is cut back to once it has been longer.
 const LOG_BYTES: &str = "67108864";
 
