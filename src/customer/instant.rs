@@ -20,6 +20,18 @@ pub enum UpdatedAt {
     Endless,
 }
 
+impl UpdatedAt {
+    /// A value that reads as this, whatever the zone: text need not be read twice.
+    pub fn value(self) -> Value<'static> {
+        match self {
+            Self::Unreadable => Value::Unreadable,
+            Self::Never => Value::Null,
+            Self::At(micros) => Value::Instant(micros),
+            Self::Endless => Value::Float(f64::INFINITY),
+        }
+    }
+}
+
 /// The zone in which timestamps without one are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zone(Option<chrono_tz::Tz>);
@@ -269,6 +281,13 @@ mod tests {
 
     fn utc(text: &str) -> UpdatedAt {
         UpdatedAt::At(DateTime::parse_from_rfc3339(text).expect("a test's own time").timestamp_micros())
+    }
+
+    #[test]
+    fn what_was_read_reads_the_same_again_in_any_zone() {
+        for at in [UpdatedAt::Unreadable, UpdatedAt::Never, UpdatedAt::At(-7), UpdatedAt::Endless] {
+            assert_eq!(Zone::named("Asia/Tokyo").expect("known zone").instant(at.value()), at);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::cell::{bound, raw_key, value};
 use super::file::{File, failed, unprepared};
 use super::hand_over::{Offered, Outlet};
 use super::schema::{Begin, Schema, count};
-use crate::customer::{Chunk, ChunkBuilder, Position};
+use crate::customer::{Chunk, ChunkBuilder, Position, Zone};
 use crate::source::filter::Filter;
 use crate::source::fold::{Fold, Key, Resume, Went};
 use crate::source::mapping::Mapping;
@@ -119,7 +119,7 @@ impl Scan {
             statement.query(rusqlite::params_from_iter(first.map(ToSqlOutput::Borrowed))).map_err(failed)?;
         let zone = self.sqlite.mapping.zone;
         let fold = Fold::new(&self.filter, schema.attributes.clone(), zone, resume.as_ref());
-        let (went, resume) = fold_rows(rows, fold, &self.outlet)?;
+        let (went, resume) = fold_rows(rows, fold, zone, &self.outlet)?;
         self.resume = resume;
         Ok(went)
     }
@@ -128,6 +128,7 @@ impl Scan {
 fn fold_rows(
     mut rows: Rows<'_>,
     mut fold: Fold<'_>,
+    zone: Zone,
     outlet: &Outlet,
 ) -> Result<(Went, Option<Resume>), SourceError> {
     loop {
@@ -138,7 +139,8 @@ fn fold_rows(
             Err(error) => return Err(failed(error)),
         };
         let key = raw_key(column(row, 0));
-        if !fold.wants(key, value(column(row, 1))) {
+        let updated_at = zone.instant(value(column(row, 1))).value();
+        if !fold.wants(key, updated_at) {
             continue;
         }
         if let Some(chunk) = fold.cut_before(key) {
@@ -150,7 +152,7 @@ fn fold_rows(
                 Offered::NoRoom(_) | Offered::Unwanted => return Ok((Went::Unwanted, None)),
             }
         }
-        fold.push(key, value(column(row, 1)), |index| value(column(row, index + 2)));
+        fold.push(key, updated_at, |index| value(column(row, index + 2)));
     }
 }
 
