@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::Sqlite;
 use utoipa::ToSchema;
 
 use uuid::Uuid;
 
-use super::row::{micros, time};
+use super::column::{At, Key, instant};
+use super::statement::built;
 use super::{Ledger, LedgerError, Page, cursor};
 use crate::run::{Model, RunId, RunState};
 
@@ -114,28 +114,29 @@ impl Ledger {
         cursor: Option<&str>,
     ) -> Result<Page<Delivery>, LedgerError> {
         let (before, number) = match cursor {
-            None => (i64::MAX, i64::MAX),
+            None => (DateTime::<Utc>::MAX_UTC, i64::MAX),
             Some(cursor) => {
                 let [at, number] = cursor::read::<2>("deliveries", cursor)?;
                 let parse = |text: String| text.parse().map_err(|_| LedgerError::BadCursor);
-                (parse(at)?, parse(number)?)
+                (instant(parse(at)?).ok_or(LedgerError::BadCursor)?, parse(number)?)
             }
         };
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "-- ledger::deliveries
+        let mut tx = self.read("list deliveries").await?;
+        let rows: Result<Vec<DeliveryRow>, sqlx::Error> = built!(
+            tx,
+            |query| "-- ledger::deliveries
              select number, sync, delivery_id, outcome, received_at, event_type, reason, run_id, secret, times
              from deliveries where (received_at, number) < (",
+            {
+                query.push_bind(At(before)).push(", ").push_bind(number).push(")");
+                if let Some(sync) = sync {
+                    query.push(" and sync = ").push_bind(Key(sync));
+                }
+                query.push(" order by received_at desc, number desc limit ").push_bind(i64::from(limit) + 1);
+            },
+            build_query_as.fetch_all
         );
-        query.push_bind(before).push(", ").push_bind(number).push(")");
-        if let Some(sync) = sync {
-            query.push(" and sync = ").push_bind(sync);
-        }
-        query.push(" order by received_at desc, number desc limit ").push_bind(limit + 1);
-        let rows: Vec<DeliveryRow> = query
-            .build_query_as()
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(LedgerError::during("list deliveries"))?;
+        let rows = rows.map_err(LedgerError::during("list deliveries"))?;
         let refused = self.0.refused.before(sync, (before, number), limit as usize + 1);
         let mut items: Vec<(i64, Delivery)> =
             rows.into_iter().map(|row| (row.number, row.delivery())).collect();
@@ -144,7 +145,10 @@ impl Ledger {
         let is_more = items.len() > limit as usize;
         items.truncate(limit as usize);
         let next_cursor = items.last().filter(|_| is_more).map(|(number, last)| {
-            cursor::write("deliveries", &[&micros(last.received_at).to_string(), &number.to_string()])
+            cursor::write(
+                "deliveries",
+                &[&last.received_at.timestamp_micros().to_string(), &number.to_string()],
+            )
         });
         Ok(Page { items: items.into_iter().map(|(_, delivery)| delivery).collect(), next_cursor })
     }
@@ -154,10 +158,10 @@ impl Ledger {
 struct DeliveryRow {
     number: i64,
     sync: String,
-    delivery_id: String,
+    delivery_id: Key<String>,
     outcome: String,
-    received_at: i64,
-    event_type: String,
+    received_at: At,
+    event_type: Key<String>,
     reason: Option<String>,
     run_id: Option<Uuid>,
     secret: Option<i64>,
@@ -167,10 +171,10 @@ struct DeliveryRow {
 impl DeliveryRow {
     fn delivery(self) -> Delivery {
         Delivery {
-            delivery_id: Some(self.delivery_id),
+            delivery_id: Some(self.delivery_id.0),
             sync: self.sync,
-            received_at: time(self.received_at),
-            event_type: Some(self.event_type),
+            received_at: self.received_at.0,
+            event_type: Some(self.event_type.0),
             outcome: self.outcome,
             reason: self.reason,
             run_id: self.run_id.map(RunId),

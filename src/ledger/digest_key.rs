@@ -5,13 +5,15 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use sqlx::SqlitePool;
 
 use super::LedgerError;
-use super::sqlite::{Opened, beside, unusable};
+use super::sqlite::{self, beside, unusable};
+use super::statement::fetch_one;
+use super::store::{Database, Store};
 use crate::config;
 use crate::customer::Hasher;
 
@@ -19,14 +21,19 @@ use crate::customer::Hasher;
 const KEY_BYTES: usize = 16;
 
 /// The hasher of this ledger.
-pub(super) async fn hasher(settings: &config::Ledger, opened: &Opened) -> Result<Hasher, LedgerError> {
-    let text = match &settings.digest_key {
-        Some(given) => given
+pub(super) async fn hasher(settings: &config::Ledger, store: &Arc<Store>) -> Result<Hasher, LedgerError> {
+    let text = match (&settings.digest_key, &store.database) {
+        (Some(given), _) => given
             .resolve()
             .map_err(|error| LedgerError::Unusable(format!("ledger.digest_key: {error}")))?
             .expose_secret()
             .to_owned(),
-        None => found_beside(opened).await?,
+        (None, Database::Sqlite(file)) => found_beside(file, store).await?,
+        (None, Database::Postgres(_)) => {
+            return Err(LedgerError::Unusable(
+                "ledger.digest_key: is missing; replicas that share a ledger must be given one".to_owned(),
+            ));
+        }
     };
     let text = text.trim();
     if text.len() < KEY_BYTES {
@@ -34,19 +41,19 @@ pub(super) async fn hasher(settings: &config::Ledger, opened: &Opened) -> Result
             "ledger.digest_key: at least {KEY_BYTES} bytes are needed"
         )));
     }
-    check_fingerprint(&opened.writer, text).await?;
+    check_fingerprint(store, text).await?;
     let key = Sha256::digest(text.as_bytes());
     Ok(Hasher::new(key[..KEY_BYTES].try_into().expect("sixteen of thirty-two bytes")))
 }
 
 /// The key beside the ledger; made where the ledger has never had one.
-async fn found_beside(opened: &Opened) -> Result<String, LedgerError> {
-    let path = beside(&opened.path, ".key");
+async fn found_beside(file: &sqlite::File, store: &Arc<Store>) -> Result<String, LedgerError> {
+    let path = beside(&file.path, ".key");
     match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         found => return found.map_err(|error| unusable(&path, &error)),
     }
-    if is_known(&opened.writer).await? {
+    if is_known(store).await? {
         return Err(LedgerError::Unusable(format!(
             "ledger.digest_key: {} is gone, and with it what this ledger's digests mean; restore it, or start a \
              new ledger",
@@ -70,28 +77,33 @@ fn write_whole(path: &Path, key: &str) -> std::io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-async fn is_known(writer: &SqlitePool) -> Result<bool, LedgerError> {
-    sqlx::query_scalar("-- ledger::is_known\n select exists (select 1 from facts where name = 'digest_key')")
-        .fetch_one(writer)
-        .await
-        .map_err(LedgerError::during("open"))
+async fn is_known(store: &Arc<Store>) -> Result<bool, LedgerError> {
+    let mut tx = store.read("open").await?;
+    fetch_one!(
+        tx,
+        query_scalar("-- ledger::is_known\n select exists (select 1 from facts where name = 'digest_key')")
+    )
+    .map_err(LedgerError::during("open"))
 }
 
-async fn check_fingerprint(writer: &SqlitePool, text: &str) -> Result<(), LedgerError> {
+async fn check_fingerprint(store: &Arc<Store>, text: &str) -> Result<(), LedgerError> {
     let digest = Sha256::digest([b"peak-braze digest key ", text.as_bytes()].concat());
     let fingerprint = digest[..8].iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a String takes every write");
         hex
     });
-    let known: String = sqlx::query_scalar(
-        "-- ledger::check_fingerprint
-         insert into facts (name, value) values ('digest_key', $1)
-         on conflict (name) do update set value = facts.value returning value",
+    let mut tx = store.begin("open").await?;
+    let known: String = fetch_one!(
+        tx,
+        query_scalar(
+            "-- ledger::check_fingerprint
+             insert into facts (name, value) values ('digest_key', $1)
+             on conflict (name) do update set value = facts.value returning value",
+            &fingerprint,
+        )
     )
-    .bind(&fingerprint)
-    .fetch_one(writer)
-    .await
     .map_err(LedgerError::during("open"))?;
+    tx.commit("open").await?;
     if known == fingerprint {
         return Ok(());
     }

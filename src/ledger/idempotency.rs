@@ -1,10 +1,11 @@
 //! Idempotency keys: a repeated request finds the first one's run, for 24 hours.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::row::micros;
+use super::column::At;
+use super::statement::{execute, fetch_one, fetch_optional};
+use super::store::{Side, Tx};
 use super::{Enqueued, Idempotency, LedgerError};
 use crate::run::{RunId, RunState};
 
@@ -16,29 +17,30 @@ pub(super) const HONOURED: TimeDelta = TimeDelta::hours(24);
 /// # Errors
 /// [`LedgerError::KeyReused`] when that request had another body.
 pub(super) async fn known(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     idempotency: &Idempotency,
     now: DateTime<Utc>,
 ) -> Result<Option<Enqueued>, LedgerError> {
     let during = LedgerError::during("look up an idempotency key");
-    sqlx::query(
+    one_at_a_time(tx, idempotency).await?;
+    execute!(
+        tx,
         "-- idempotency::known\n delete from idempotency where scope = $1 and key = $2 and created_at < $3",
+        &idempotency.scope,
+        &idempotency.key,
+        At(now - HONOURED)
     )
-    .bind(&idempotency.scope)
-    .bind(&idempotency.key)
-    .bind(micros(now - HONOURED))
-    .execute(&mut **tx)
-    .await
     .map_err(&during)?;
-    let known: Option<(Vec<u8>, Uuid, bool, Option<String>)> = sqlx::query_as(
-        "-- idempotency::known
+    let known: Option<(Vec<u8>, Uuid, bool, Option<String>)> = fetch_optional!(
+        tx,
+        query_as(
+            "-- idempotency::known
          select body_digest, run_id, coalesced, (select state from runs where runs.id = run_id)
          from idempotency where scope = $1 and key = $2",
+            &idempotency.scope,
+            &idempotency.key
+        )
     )
-    .bind(&idempotency.scope)
-    .bind(&idempotency.key)
-    .fetch_optional(&mut **tx)
-    .await
     .map_err(&during)?;
     match known {
         None => Ok(None),
@@ -50,26 +52,42 @@ pub(super) async fn known(
     }
 }
 
+/// A request that comes meanwhile with the same key waits until this one is committed.
+async fn one_at_a_time(tx: &mut Tx, idempotency: &Idempotency) -> Result<(), LedgerError> {
+    if let Side::Sqlite(_) = tx.side() {
+        return Ok(());
+    }
+    let text = format!("peak-braze {}\n{}", idempotency.scope, idempotency.key);
+    let locked: Result<i32, sqlx::Error> = fetch_one!(
+        tx,
+        query_scalar(
+            "-- idempotency::one_at_a_time
+             select 1 from (select pg_advisory_xact_lock(hashtextextended($1, 0))) as locked",
+            text,
+        )
+    );
+    locked.map(drop).map_err(LedgerError::during("look up an idempotency key"))
+}
+
 /// Remembers what a request with this key came to.
 pub(super) async fn remember(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     idempotency: &Idempotency,
     queued: &Enqueued,
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
-    sqlx::query(
+    execute!(
+        tx,
         "-- idempotency::remember
          insert into idempotency (scope, key, body_digest, run_id, coalesced, created_at)
          values ($1, $2, $3, $4, $5, $6)",
+        &idempotency.scope,
+        &idempotency.key,
+        &idempotency.body_digest[..],
+        queued.run_id.0,
+        queued.coalesced,
+        At(now)
     )
-    .bind(&idempotency.scope)
-    .bind(&idempotency.key)
-    .bind(&idempotency.body_digest[..])
-    .bind(queued.run_id.0)
-    .bind(queued.coalesced)
-    .bind(micros(now))
-    .execute(&mut **tx)
-    .await
     .map(drop)
     .map_err(LedgerError::during("remember an idempotency key"))
 }

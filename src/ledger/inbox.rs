@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::types::Json;
-use sqlx::{Sqlite, SqlitePool, Transaction};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use sqlx::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::column::{At, Json, Key};
+use super::dialect::{Text, text};
+use super::postgres::{Session, answered};
 use super::queue::join_or_queue;
-use super::row::micros;
+use super::statement::{built, execute, fetch_all};
+use super::store::{Side, Store, Tx};
 use super::{Decision, Enqueued, LedgerError, NewDelivery, NewRun, Recorded};
-use crate::clock::Clock;
 use crate::run::{Mode, RunId, RunState, TriggerKind};
 
 /// Deliveries that may wait for a commit; further ones are told to come again.
@@ -30,14 +32,9 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn start(
-        writer: SqlitePool,
-        clock: Clock,
-        wake: Arc<Notify>,
-        changed: broadcast::Sender<RunId>,
-    ) -> Self {
+    pub(super) fn start(store: Arc<Store>) -> Self {
         let (sender, waiting) = mpsc::channel(MOST_WAITING);
-        let clerk = Clerk { writer, clock, wake, changed };
+        let clerk = Clerk { store };
         Self { waiting: Mutex::new(Some(sender)), task: Mutex::new(Some(tokio::spawn(clerk.work(waiting)))) }
     }
 
@@ -60,10 +57,7 @@ impl Inbox {
 }
 
 struct Clerk {
-    writer: SqlitePool,
-    clock: Clock,
-    wake: Arc<Notify>,
-    changed: broadcast::Sender<RunId>,
+    store: Arc<Store>,
 }
 
 impl Clerk {
@@ -92,63 +86,62 @@ impl Clerk {
     async fn record(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Recorded>, LedgerError> {
         let during = LedgerError::during("record deliveries");
         let deliveries: Vec<Identified> = deliveries.into_iter().map(Identified::new).collect();
-        let mut tx = self.writer.begin_with("begin immediate").await.map_err(&during)?;
-        let fresh = insert(&mut tx, &deliveries).await?;
-        let runs = self.runs(&mut tx, &deliveries, &fresh).await?;
-        let known = known(&mut tx, &deliveries, &fresh).await?;
+        let mut tx = self.store.begin("record deliveries").await?;
+        let fresh = insert(&mut tx, &deliveries).await.map_err(&during)?;
+        let runs = runs(&mut tx, &deliveries, &fresh).await?;
+        let known = known(&mut tx, &deliveries, &fresh).await.map_err(&during)?;
         let recorded: Vec<Recorded> = (0..deliveries.len())
             .map(|index| answer(&deliveries[index], fresh.contains(&index), &runs, &known))
             .collect();
-        count_repeats(&mut tx, &deliveries, &recorded).await?;
-        tx.commit().await.map_err(&during)?;
+        count_repeats(&mut tx, &deliveries, &recorded).await.map_err(during)?;
         for queued in runs.values() {
-            let _ = self.changed.send(queued.run_id);
+            tx.tell(queued.run_id);
+            tx.ring();
         }
-        if !runs.is_empty() {
-            self.wake.notify_waiters();
-        }
+        // Whether a commit stands whose answer is lost shows when the sender comes again: as a duplicate, or as new.
+        tx.commit("record deliveries").await?;
         Ok(recorded)
     }
+}
 
-    /// Queues or joins one run per sync that has a fresh delivery to answer for, and ties them together.
-    async fn runs(
-        &self,
-        tx: &mut Transaction<'static, Sqlite>,
-        deliveries: &[Identified],
-        fresh: &HashSet<usize>,
-    ) -> Result<HashMap<String, Enqueued>, LedgerError> {
-        let mut latest: HashMap<&str, &Identified> = HashMap::new();
-        for (index, delivery) in deliveries.iter().enumerate() {
-            if fresh.contains(&index) && delivery.new.decision == Decision::Run {
-                latest.insert(&delivery.new.sync, delivery);
-            }
+const TIE: Text = text! {
+    "-- inbox::tie
+     update deliveries set run_id = $1
+     where sync = $2 and outcome in ('accepted', 'ignored') and delivery_id in "
+    [texts "$3"]
+};
+
+/// Queues or joins one run per sync that has a fresh delivery to answer for, and ties them together. Sync by sync in
+/// one order, so that two replicas cannot wait for each other.
+async fn runs(
+    tx: &mut Tx,
+    deliveries: &[Identified],
+    fresh: &HashSet<usize>,
+) -> Result<BTreeMap<String, Enqueued>, LedgerError> {
+    let mut latest: BTreeMap<&str, &Identified> = BTreeMap::new();
+    for (index, delivery) in deliveries.iter().enumerate() {
+        if fresh.contains(&index) && delivery.new.decision == Decision::Run {
+            latest.insert(&delivery.new.sync, delivery);
         }
-        let mut runs = HashMap::new();
-        for (sync, delivery) in latest {
-            let run = new_run(sync);
-            let queued = join_or_queue(tx, &run, Some(&delivery.new.model), self.clock.now()).await?;
-            let ids: Vec<&str> = deliveries
-                .iter()
-                .enumerate()
-                .filter(|(index, other)| fresh.contains(index) && other.new.sync == sync && other.runs())
-                .map(|(_, other)| other.id.as_str())
-                .collect();
-            sqlx::query(
-                "-- inbox::tie
-                 update deliveries set run_id = $1
-                 where sync = $2 and outcome in ('accepted', 'ignored')
-                   and delivery_id in (select value from json_each($3))",
-            )
-            .bind(queued.run_id.0)
-            .bind(sync)
-            .bind(Json(ids))
-            .execute(&mut **tx)
-            .await
-            .map_err(LedgerError::during("record deliveries"))?;
-            runs.insert(sync.to_owned(), queued);
-        }
-        Ok(runs)
     }
+    let mut runs = BTreeMap::new();
+    if latest.is_empty() {
+        return Ok(runs);
+    }
+    let now = tx.now("record deliveries").await?;
+    for (sync, delivery) in latest {
+        let queued = join_or_queue(tx, &new_run(sync), Some(&delivery.new.model), now).await?;
+        let ids: Vec<&str> = deliveries
+            .iter()
+            .enumerate()
+            .filter(|(index, other)| fresh.contains(index) && other.new.sync == sync && other.runs())
+            .map(|(_, other)| other.id.as_str())
+            .collect();
+        execute!(tx, TIE, queued.run_id.0, sync, Json(ids))
+            .map_err(LedgerError::during("record deliveries"))?;
+        runs.insert(sync.to_owned(), queued);
+    }
+    Ok(runs)
 }
 
 fn new_run(sync: &str) -> NewRun {
@@ -180,16 +173,21 @@ impl Identified {
         self.new.decision == Decision::Run
     }
 
-    fn row(&self) -> (&str, &str, &str, String, i64, &str, Option<&str>, u32) {
-        let (outcome, reason) = match self.new.decision {
+    /// What is kept of its decision.
+    fn outcome(&self) -> (&'static str, Option<&'static str>) {
+        match self.new.decision {
             Decision::Run => ("accepted", None),
             Decision::Ignored(reason) => ("ignored", Some(reason)),
-        };
+        }
+    }
+
+    fn row(&self) -> (&str, &str, &str, String, i64, &str, Option<&str>, u32) {
+        let (outcome, reason) = self.outcome();
         let digest = self.new.body_digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
             write!(hex, "{byte:02x}").expect("a String takes every write");
             hex
         });
-        let received_at = micros(self.new.received_at);
+        let received_at = self.new.received_at.timestamp_micros();
         (
             &self.new.sync,
             &self.id,
@@ -208,14 +206,24 @@ impl Identified {
 }
 
 /// Inserts the deliveries whose ids are new; gives the indexes of those. The unique index decides, not a check.
-///
+async fn insert(tx: &mut Tx, deliveries: &[Identified]) -> Result<HashSet<usize>, sqlx::Error> {
+    let inserted = match tx.side() {
+        Side::Sqlite(connection) => insert_sqlite(connection, deliveries).await?,
+        Side::Postgres(session) => insert_postgres(session, deliveries).await?,
+    };
+    let mut inserted: HashSet<(String, String)> =
+        inserted.into_iter().map(|(sync, id)| (sync, id.0)).collect();
+    // The same id twice in one commit: the first of them is the fresh one.
+    Ok((0..deliveries.len()).filter(|index| inserted.remove(&deliveries[*index].key())).collect())
+}
+
 /// They go as one JSON text: the statement is the same however many there are, and is prepared once.
-async fn insert(
-    tx: &mut Transaction<'static, Sqlite>,
+async fn insert_sqlite(
+    connection: &mut SqliteConnection,
     deliveries: &[Identified],
-) -> Result<HashSet<usize>, LedgerError> {
+) -> Result<Vec<(String, Key<String>)>, sqlx::Error> {
     let rows: Vec<_> = deliveries.iter().map(Identified::row).collect();
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    sqlx::query_as(
         "-- inbox::insert
          insert into deliveries
            (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, secret)
@@ -225,12 +233,38 @@ async fn insert(
          on conflict do nothing returning sync, delivery_id",
     )
     .bind(Json(rows))
-    .fetch_all(&mut **tx)
+    .fetch_all(connection)
     .await
-    .map_err(LedgerError::during("record deliveries"))?;
-    let mut inserted: HashSet<(String, String)> = rows.into_iter().collect();
-    // The same id twice in one commit: the first of them is the fresh one.
-    Ok((0..deliveries.len()).filter(|index| inserted.remove(&deliveries[*index].key())).collect())
+}
+
+/// In the order of ids: replicas that record the same ones wait for each other in turn, and never in a circle.
+async fn insert_postgres(
+    session: &mut Session,
+    deliveries: &[Identified],
+) -> Result<Vec<(String, Key<String>)>, sqlx::Error> {
+    let mut sorted: Vec<&Identified> = deliveries.iter().collect();
+    sorted.sort_by_key(|delivery| (&delivery.new.sync, &delivery.id));
+    let each = || sorted.iter();
+    let (connection, is_asking) = session.parts();
+    let asked = sqlx::query_as(
+        "-- inbox::insert
+         insert into deliveries
+           (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, secret)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::text[],
+           $7::text[], $8::bigint[])
+         on conflict do nothing returning sync, delivery_id",
+    )
+    .bind(each().map(|one| one.new.sync.as_str()).collect::<Vec<_>>())
+    .bind(each().map(|one| Key(one.id.as_str())).collect::<Vec<_>>())
+    .bind(each().map(|one| one.outcome().0).collect::<Vec<_>>())
+    .bind(each().map(|one| &one.new.body_digest[..]).collect::<Vec<_>>())
+    .bind(each().map(|one| At(one.new.received_at)).collect::<Vec<_>>())
+    .bind(each().map(|one| Key(one.new.event_type.as_str())).collect::<Vec<_>>())
+    .bind(each().map(|one| one.outcome().1).collect::<Vec<_>>())
+    .bind(each().map(|one| i64::from(one.new.secret)).collect::<Vec<_>>())
+    .persistent(false)
+    .fetch_all(connection);
+    answered(is_asking, asked).await
 }
 
 /// What an id that was not fresh is known for.
@@ -242,17 +276,25 @@ struct Known {
 #[derive(sqlx::FromRow)]
 struct KnownRow {
     sync: String,
-    delivery_id: String,
+    delivery_id: Key<String>,
     body_digest: Vec<u8>,
     run_id: Option<Uuid>,
     state: Option<String>,
 }
 
+const KNOWN: Text = text! {
+    "-- inbox::known
+     select deliveries.sync, delivery_id, body_digest, run_id, runs.state
+     from deliveries left join runs on runs.id = deliveries.run_id
+     where outcome in ('accepted', 'ignored') and (deliveries.sync, delivery_id) in "
+    [pairs "$1"]
+};
+
 async fn known(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     deliveries: &[Identified],
     fresh: &HashSet<usize>,
-) -> Result<HashMap<(String, String), Known>, LedgerError> {
+) -> Result<HashMap<(String, String), Known>, sqlx::Error> {
     let asked: Vec<(String, String)> = (0..deliveries.len())
         .filter(|index| !fresh.contains(index))
         .map(|index| deliveries[index].key())
@@ -260,23 +302,13 @@ async fn known(
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<KnownRow> = sqlx::query_as(
-        "-- inbox::known
-         select deliveries.sync, delivery_id, body_digest, run_id, runs.state
-         from deliveries left join runs on runs.id = deliveries.run_id
-         where outcome in ('accepted', 'ignored')
-           and (deliveries.sync, delivery_id) in (select value ->> 0, value ->> 1 from json_each($1))",
-    )
-    .bind(Json(asked))
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(LedgerError::during("record deliveries"))?;
+    let rows: Vec<KnownRow> = fetch_all!(tx, query_as(KNOWN, Json(asked)))?;
     Ok(rows
         .into_iter()
         .map(|row| {
             let state = row.state.and_then(|state| state.parse().ok()).unwrap_or(RunState::Queued);
             let run = row.run_id.map(|run| (RunId(run), state));
-            ((row.sync, row.delivery_id), Known { body_digest: row.body_digest, run })
+            ((row.sync, row.delivery_id.0), Known { body_digest: row.body_digest, run })
         })
         .collect())
 }
@@ -284,7 +316,7 @@ async fn known(
 fn answer(
     delivery: &Identified,
     is_fresh: bool,
-    runs: &HashMap<String, Enqueued>,
+    runs: &BTreeMap<String, Enqueued>,
     known: &HashMap<(String, String), Known>,
 ) -> Recorded {
     let delivery_id = delivery.id.clone();
@@ -306,17 +338,17 @@ fn answer(
 
 /// Deliveries of one id and one outcome that came together.
 struct Repeats<'d> {
-    latest: &'d Identified,
+    latest: &'d NewDelivery,
     run: Option<Uuid>,
     times: i64,
 }
 
 /// Duplicates and conflicts are counted in one line each.
 async fn count_repeats(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     deliveries: &[Identified],
     recorded: &[Recorded],
-) -> Result<(), LedgerError> {
+) -> Result<(), sqlx::Error> {
     let mut repeated: BTreeMap<(&str, &str, &str), Repeats<'_>> = BTreeMap::new();
     for (delivery, recorded) in deliveries.iter().zip(recorded) {
         let (outcome, run) = match recorded {
@@ -325,33 +357,39 @@ async fn count_repeats(
             Recorded::Accepted { .. } | Recorded::Ignored { .. } => continue,
         };
         let repeats = repeated.entry((&delivery.new.sync, &delivery.id, outcome));
-        let repeats = repeats.or_insert(Repeats { latest: delivery, run, times: 0 });
-        repeats.latest = delivery;
+        let repeats = repeats.or_insert(Repeats { latest: &delivery.new, run, times: 0 });
+        repeats.latest = &delivery.new;
         repeats.times += 1;
     }
     if repeated.is_empty() {
         return Ok(());
     }
-    let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-        "-- inbox::count_repeats
+    built!(
+        tx,
+        |query| "-- inbox::count_repeats
          insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, run_id, secret,
            times) ",
-    );
-    query.push_values(repeated, |mut row, ((.., outcome), Repeats { latest: delivery, run, times })| {
-        row.push_bind(&delivery.new.sync)
-            .push_bind(&delivery.id)
-            .push_bind(outcome)
-            .push_bind(&delivery.new.body_digest[..])
-            .push_bind(micros(delivery.new.received_at))
-            .push_bind(&delivery.new.event_type)
-            .push_bind(run)
-            .push_bind(i64::from(delivery.new.secret))
-            .push_bind(times);
-    });
-    query.push(
-        " on conflict (sync, delivery_id, outcome) where outcome in ('duplicate', 'conflict')
-          do update set times = deliveries.times + excluded.times, received_at = excluded.received_at,
-            secret = excluded.secret, run_id = excluded.run_id",
-    );
-    query.build().execute(&mut **tx).await.map(drop).map_err(LedgerError::during("record deliveries"))
+        {
+            query.push_values(&repeated, |mut row, ((sync, id, outcome), repeats)| {
+                let Repeats { latest: NewDelivery { body_digest, received_at, event_type, secret, .. }, run, times } =
+                    repeats;
+                row.push_bind(*sync)
+                    .push_bind(Key(*id))
+                    .push_bind(*outcome)
+                    .push_bind(&body_digest[..])
+                    .push_bind(At(*received_at))
+                    .push_bind(Key(event_type))
+                    .push_bind(*run)
+                    .push_bind(i64::from(*secret))
+                    .push_bind(*times);
+            });
+            query.push(
+                " on conflict (sync, delivery_id, outcome) where outcome in ('duplicate', 'conflict')
+                  do update set times = deliveries.times + excluded.times, received_at = excluded.received_at,
+                    secret = excluded.secret, run_id = excluded.run_id",
+            );
+        },
+        build.execute
+    )
+    .map(drop)
 }

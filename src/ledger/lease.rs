@@ -5,12 +5,14 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
-use sqlx::{Sqlite, Transaction};
 use tokio::time::Instant;
 
-use super::row::{RunRow, micros, run_columns};
-use super::{Finish, Ledger, LedgerError, commit};
+use super::column::{At, Json};
+use super::dialect::{Text, text};
+use super::row::{RunRow, run_columns};
+use super::statement::{execute, fetch_one, fetch_optional};
+use super::store::Tx;
+use super::{Finish, Ledger, LedgerError};
 use crate::customer::Position;
 use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Tally, Window};
 
@@ -92,7 +94,6 @@ impl Ledger {
             let asked = Instant::now();
             let Some(row) = self.take(wanted).await? else { return Ok(None) };
             let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
-            self.tell(run.id);
             let lease = Lease {
                 number: u32::try_from(row.number).unwrap_or(u32::MAX),
                 epoch: row.epoch,
@@ -110,54 +111,50 @@ impl Ledger {
 
     /// Looks without writing, so that an idle worker costs the disk nothing.
     async fn claimable(&self, wanted: &Wanted<'_>) -> Result<Option<i64>, LedgerError> {
-        sqlx::query_scalar(CLAIMABLE)
-            .bind(Json(wanted.syncs))
-            .bind(micros(self.0.clock.now()))
-            .bind(Json(wanted.own))
-            .bind(wanted.plans_only)
-            .fetch_optional(&self.0.readers)
-            .await
-            .map_err(LedgerError::during("claim"))
+        let mut tx = self.read("claim").await?;
+        let now = tx.now("claim").await?;
+        fetch_optional!(
+            tx,
+            query_scalar(CLAIMABLE, Json(wanted.syncs), At(now), Json(wanted.own), wanted.plans_only)
+        )
+        .map_err(LedgerError::during("claim"))
     }
 
     async fn take(&self, wanted: &Wanted<'_>) -> Result<Option<RunRow>, LedgerError> {
-        let now = self.0.clock.now();
         let mut tx = self.begin("claim").await?;
-        let number: Option<i64> = sqlx::query_scalar(CLAIMABLE)
-            .bind(Json(wanted.syncs))
-            .bind(micros(now))
-            .bind(Json(wanted.own))
-            .bind(wanted.plans_only)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(LedgerError::during("claim"))?;
+        let now = tx.now("claim").await?;
+        let number: Option<i64> = fetch_optional!(
+            tx,
+            query_scalar(TAKEN, Json(wanted.syncs), At(now), Json(wanted.own), wanted.plans_only)
+        )
+        .map_err(LedgerError::during("claim"))?;
         let Some(number) = number else { return Ok(None) };
-        let lease_ends = now + chrono::TimeDelta::from_std(self.0.lease).unwrap_or_default();
-        let row = sqlx::query_as(concat!(
+        let row: Option<RunRow> = fetch_optional!(tx, query_as(concat!(
             "-- ledger::take
              update runs set state = 'running', attempt = attempt + 1, epoch = epoch + 1,
-               crashes = crashes + (lease_expires_at is not null), lease_expires_at = $2,
+               crashes = crashes + case when lease_expires_at is null then 0 else 1 end, lease_expires_at = $2,
                throttled_until = null, started_at = coalesce(started_at, $3)
              where number = $1 returning ",
             run_columns!()
-        ))
-        .bind(number)
-        .bind(micros(lease_ends))
-        .bind(micros(now))
-        .fetch_optional(&mut *tx)
-        .await
+        ), number, At(self.lease_from(now)), At(now)))
         .map_err(LedgerError::during("claim"))?;
-        commit(tx, "claim").await?;
+        if let Some(row) = &row {
+            tx.tell(RunId(row.id));
+        }
+        tx.commit("claim").await?;
         Ok(row)
     }
 
     /// A run that crashed its process too often is not handed out again.
     async fn give_up_on_crashes(&self, lease: &Lease) -> Result<bool, LedgerError> {
-        let crashes: i64 = sqlx::query_scalar("select crashes from runs where id = $1")
-            .bind(lease.run.id.0)
-            .fetch_one(&self.0.readers)
-            .await
-            .map_err(LedgerError::during("claim"))?;
+        let crashes: i64 = fetch_one!(
+            self.read("claim").await?,
+            query_scalar(
+                "-- ledger::give_up_on_crashes\n select crashes from runs where id = $1",
+                lease.run.id.0
+            )
+        )
+        .map_err(LedgerError::during("claim"))?;
         if crashes < MOST_CRASHES {
             return Ok(false);
         }
@@ -182,22 +179,23 @@ impl Ledger {
     pub async fn heartbeat(&self, lease: &mut Lease) -> Result<(), LedgerError> {
         // Read before the write: the lease counts from when it was asked for.
         let asked = Instant::now();
-        let lease_ends = self.0.clock.now() + chrono::TimeDelta::from_std(self.0.lease).unwrap_or_default();
         let mut tx = self.begin("heartbeat").await?;
-        let cancel_requested: Option<bool> = sqlx::query_scalar(
-            "-- ledger::heartbeat
+        let now = tx.now("heartbeat").await?;
+        let cancel_requested: Option<bool> = fetch_optional!(
+            tx,
+            query_scalar(
+                "-- ledger::heartbeat
              update runs set lease_expires_at = $3
              where id = $1 and epoch = $2 and state in ('running', 'waiting') and lease_expires_at is not null
              returning cancel_requested",
+                lease.run.id.0,
+                lease.epoch,
+                At(self.lease_from(now))
+            )
         )
-        .bind(lease.run.id.0)
-        .bind(lease.epoch)
-        .bind(micros(lease_ends))
-        .fetch_optional(&mut *tx)
-        .await
         .map_err(LedgerError::during("heartbeat"))?;
         lease.cancel_requested = cancel_requested.ok_or(LedgerError::LeaseLost(lease.run.id))?;
-        commit(tx, "heartbeat").await?;
+        tx.commit("heartbeat").await?;
         lease.expires = asked + self.0.lease;
         Ok(())
     }
@@ -214,25 +212,24 @@ impl Ledger {
         promoted: Option<&str>,
     ) -> Result<(), LedgerError> {
         let mut tx = self.begin("show progress").await?;
-        let changed = sqlx::query(
+        let changed = execute!(
+            tx,
             "-- ledger::show_progress
              update runs set progress = $3, promoted = coalesce($6, promoted),
                mode = case when $6 is not null and mode = 'delta' then 'full' else mode end,
                window_after = case when $7 then $4 else window_after end,
                window_up_to = case when $7 then $5 else window_up_to end
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+            lease.run.id.0,
+            lease.epoch,
+            Json(progress),
+            window.and_then(|window| window.after).map(At),
+            window.and_then(|window| window.up_to).map(At),
+            promoted,
+            window.is_some()
         )
-        .bind(lease.run.id.0)
-        .bind(lease.epoch)
-        .bind(Json(progress))
-        .bind(window.and_then(|window| window.after).map(micros))
-        .bind(window.and_then(|window| window.up_to).map(micros))
-        .bind(promoted)
-        .bind(window.is_some())
-        .execute(&mut *tx)
-        .await
         .map_err(LedgerError::during("show progress"))?;
-        self.held(tx, lease, changed.rows_affected(), "show progress").await
+        held(tx, lease, changed, "show progress").await
     }
 
     /// Shows the run waiting until `until` for `phase` (`Some`), or running again (`None`).
@@ -246,22 +243,17 @@ impl Ledger {
         until: Option<DateTime<Utc>>,
     ) -> Result<(), LedgerError> {
         let mut tx = self.begin("show waiting").await?;
-        let changed = sqlx::query(
-            "-- ledger::show_waiting
-             update runs set throttled_until = $3,
-               state = case when $3 is null then 'running' else 'waiting' end,
-               progress = json_set(coalesce(progress, $5), '$.phase', $4)
-             where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+        let changed = execute!(
+            tx,
+            SHOW_WAITING,
+            lease.run.id.0,
+            lease.epoch,
+            until.map(At),
+            phase.as_str(),
+            Json(Progress::default())
         )
-        .bind(lease.run.id.0)
-        .bind(lease.epoch)
-        .bind(until.map(micros))
-        .bind(phase.as_str())
-        .bind(Json(Progress::default()))
-        .execute(&mut *tx)
-        .await
         .map_err(LedgerError::during("show waiting"))?;
-        self.held(tx, lease, changed.rows_affected(), "show waiting").await
+        held(tx, lease, changed, "show waiting").await
     }
 
     /// Gives the claim back: the run goes on not before `not_before`, in another attempt. `crashed` counts towards
@@ -277,54 +269,54 @@ impl Ledger {
         error: Option<RunError>,
     ) -> Result<(), LedgerError> {
         let mut tx = self.begin("release").await?;
-        let changed = sqlx::query(
+        // What the caller's clock means by it, by the clock that will be looked at.
+        let now = tx.now("release").await?;
+        let not_before = not_before.map(|at| now + (at - self.0.clock.now()));
+        let changed = execute!(
+            tx,
             "-- ledger::release
              update runs set state = 'waiting', lease_expires_at = null, throttled_until = $3,
                crashes = crashes + $4, error = coalesce($5, error), epoch = epoch + 1
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+            lease.run.id.0,
+            lease.epoch,
+            not_before.map(At),
+            i64::from(crashed),
+            error.map(Json)
         )
-        .bind(lease.run.id.0)
-        .bind(lease.epoch)
-        .bind(not_before.map(micros))
-        .bind(i64::from(crashed))
-        .bind(error.map(Json))
-        .execute(&mut *tx)
-        .await
         .map_err(LedgerError::during("release"))?;
-        self.held(tx, &lease, changed.rows_affected(), "release").await?;
-        self.ring();
-        Ok(())
+        tx.ring();
+        held(tx, &lease, changed, "release").await
     }
 
-    /// Commits a write of the lease's holder, or finds that it is the holder no longer.
-    pub(super) async fn held(
-        &self,
-        tx: Transaction<'static, Sqlite>,
-        lease: &Lease,
-        rows: u64,
-        what: &'static str,
-    ) -> Result<(), LedgerError> {
-        if rows != 1 {
-            return Err(LedgerError::LeaseLost(lease.run.id));
-        }
-        commit(tx, what).await?;
-        self.tell(lease.run.id);
-        Ok(())
-    }
-
-    /// The process that held these leases is gone: its runs may be claimed at once.
-    pub(super) async fn void_leases(&self) -> Result<(), LedgerError> {
-        sqlx::query(
-            "-- ledger::void_leases
-             update runs set lease_expires_at = 0
-             where state in ('queued', 'running', 'waiting', 'held') and lease_expires_at is not null",
-        )
-        .execute(&self.0.writer)
-        .await
-        .map(drop)
-        .map_err(LedgerError::during("void leases"))
+    /// When a lease ends that begins now.
+    fn lease_from(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + chrono::TimeDelta::from_std(self.0.lease).unwrap_or_default()
     }
 }
+
+/// Commits a write of the lease's holder, or finds that it is the holder no longer.
+pub(super) async fn held(
+    mut tx: Tx,
+    lease: &Lease,
+    rows: u64,
+    what: &'static str,
+) -> Result<(), LedgerError> {
+    if rows != 1 {
+        return Err(LedgerError::LeaseLost(lease.run.id));
+    }
+    tx.tell(lease.run.id);
+    tx.commit(what).await
+}
+
+const SHOW_WAITING: Text = text! {
+    "-- ledger::show_waiting
+     update runs set throttled_until = $3,
+       state = case when $3 is null then 'running' else 'waiting' end,
+       progress = "
+    [progress_phase "$4"]
+    " where id = $1 and epoch = $2 and state in ('running', 'waiting')"
+};
 
 /// Which runs may be claimed.
 struct Wanted<'a> {
@@ -336,20 +328,33 @@ struct Wanted<'a> {
 
 /// The oldest run that may be claimed: of an active one the lease is over (null: given back) and so is the wait; a
 /// queued one has no active one beside it, and its sync is not paused.
-const CLAIMABLE: &str = "-- ledger::claimable
-    select number from runs as run
-    where state in ('queued', 'running', 'waiting', 'held')
-      and sync in (select value from json_each($1)) and (mode = 'plan' or not $4)
-      and case
-        when state in ('running', 'waiting') then
-          (lease_expires_at is not null and lease_expires_at < $2
-            and number not in (select value from json_each($3)))
-          or (lease_expires_at is null and coalesce(throttled_until, 0) <= $2)
-        when state = 'queued' then
-          mode = 'plan'
-          or (not exists (select 1 from runs as active where active.sync = run.sync
-                and active.state in ('running', 'waiting', 'held') and active.mode <> 'plan')
-              and not exists (select 1 from syncs where syncs.sync = run.sync and syncs.paused = 1))
-        else 0
-      end
-    order by number limit 1";
+macro_rules! claimable {
+    ($($end:tt)*) => {
+        text! {
+            "-- ledger::claimable
+             select number from runs as run
+             where state in ('queued', 'running', 'waiting', 'held')
+               and sync in "
+            [texts "$1"]
+            " and (mode = 'plan' or not $4)
+              and case
+                when state in ('running', 'waiting') then
+                  (lease_expires_at is not null and lease_expires_at < $2
+                    and number not in "
+            [numbers "$3"]
+            ") or (lease_expires_at is null and (throttled_until is null or throttled_until <= $2))
+                when state = 'queued' then
+                  mode = 'plan'
+                  or (not exists (select 1 from runs as active where active.sync = run.sync
+                        and active.state in ('running', 'waiting', 'held') and active.mode <> 'plan')
+                      and not exists (select 1 from syncs where syncs.sync = run.sync and syncs.paused))
+                else false
+              end
+            order by number limit 1"
+            $($end)*
+        }
+    };
+}
+const CLAIMABLE: Text = claimable!();
+/// The same, for who claims it: of two who look at the same moment, one finds it.
+const TAKEN: Text = claimable!([take]);

@@ -1,11 +1,12 @@
-//! Bulk look-ups in the sent table, on read-only connections of their own and off the async threads.
+//! Bulk look-ups in the sent table: of a file on read-only connections of their own and off the async threads.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Row, Rows, params};
+use rusqlite::{Connection, OpenFlags, Rows, params};
 
+use super::store::Database;
 use super::{Flag, Ledger, LedgerError, Remembered};
 use crate::customer::{Chunk, Code};
 
@@ -30,7 +31,7 @@ impl Lookups {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    async fn remembered(&self, target: i64, chunk: Arc<Chunk>) -> Result<Remembered, LedgerError> {
+    pub(super) async fn remembered(&self, target: i64, chunk: Arc<Chunk>) -> Result<Remembered, LedgerError> {
         let (path, idle) = (self.path.clone(), self.idle.clone());
         let task = tokio::task::spawn_blocking(move || {
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -62,6 +63,15 @@ fn open(path: &PathBuf) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The customers that have a usable key, by key.
+pub(super) fn in_key_order(chunk: &Chunk) -> Vec<u32> {
+    let is_usable = |index: &u32| chunk.customers()[*index as usize].bad != Some(Code::BadKey);
+    let all = 0..u32::try_from(chunk.len()).expect("a chunk has thousands");
+    let mut order: Vec<u32> = all.filter(is_usable).collect();
+    order.sort_unstable_by_key(|index| chunk.key(*index as usize));
+    order
+}
+
 /// Rows passed over on the way to the next customer before a look-up of its own is cheaper: one takes about as long
 /// as passing five.
 const FARTHEST: u32 = 8;
@@ -69,10 +79,7 @@ const FARTHEST: u32 = 8;
 /// In key order and in one read transaction: where most customers are known, what is remembered of one is the row
 /// right after the one before.
 fn look_up(connection: &Connection, target: i64, chunk: &Chunk) -> rusqlite::Result<Remembered> {
-    let is_usable = |index: &u32| chunk.customers()[*index as usize].bad != Some(Code::BadKey);
-    let all = 0..u32::try_from(chunk.len()).expect("a chunk has thousands");
-    let mut order: Vec<u32> = all.filter(is_usable).collect();
-    order.sort_unstable_by_key(|index| chunk.key(*index as usize));
+    let order = in_key_order(chunk);
     let mut remembered = Remembered { bytes: Vec::new(), customers: vec![None; chunk.len()] };
     let transaction = connection.unchecked_transaction()?;
     let mut statement = transaction.prepare_cached(
@@ -115,27 +122,25 @@ fn walk<'c>(
             && found.get_ref(0)?.as_bytes()? == key
         {
             *reach = if done > 0 { FARTHEST } else { *reach };
-            remembered.customers[index] = Some(remember(found, &mut remembered.bytes)?);
+            let flag = Flag { in_doubt: found.get(2)?, rejected: found.get(3)? };
+            remembered.put(order[done], found.get_ref(1)?.as_blob()?, flag);
         }
     }
     Ok(&[])
 }
 
-fn remember(row: &Row<'_>, bytes: &mut Vec<u8>) -> rusqlite::Result<(u32, u32, Flag)> {
-    let digests = row.get_ref(1)?.as_blob()?;
-    let start = u32::try_from(bytes.len()).expect("a chunk's digests stay far under 4 GiB");
-    bytes.extend_from_slice(digests);
-    let len = u32::try_from(digests.len()).expect("a chunk's digests stay far under 4 GiB");
-    Ok((start, len, Flag { in_doubt: row.get(2)?, rejected: row.get(3)? }))
-}
-
 impl Ledger {
-    /// What is remembered of a chunk's customers. Read on a connection of its own, in key order.
+    /// What is remembered of a chunk's customers. Read beside those who write, in key order.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn remembered(&self, target: i64, chunk: Arc<Chunk>) -> Result<Remembered, LedgerError> {
-        self.0.lookups.remembered(target, chunk).await
+        match &self.0.store.database {
+            Database::Sqlite(file) => file.lookups.remembered(target, chunk).await,
+            Database::Postgres(server) => {
+                server.remembered(target, &chunk).await.map_err(LedgerError::during("look up what was sent"))
+            }
+        }
     }
 }
 

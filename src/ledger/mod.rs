@@ -7,37 +7,46 @@
 
 mod ask;
 mod budget;
+mod column;
 mod cursor;
 mod deliveries;
+mod dialect;
 mod digest_key;
 mod error;
 mod finish;
 mod forget;
+mod herald;
 mod idempotency;
 mod inbox;
 mod lease;
 mod lookup;
+mod postgres;
 mod prune;
 mod queue;
 mod refused;
 mod rejections;
 mod row;
+mod rows;
 mod runs;
 mod sent;
 mod slots;
 mod sqlite;
+mod statement;
+mod store;
 mod syncs;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use secrecy::ExposeSecret;
 use tokio::sync::{Notify, broadcast};
 
 use crate::clock::Clock;
 use crate::config;
 use crate::customer::Hasher;
 use crate::run::RunId;
+use statement::execute;
+use store::{Database, Store, Tx};
 
 pub use deliveries::{Decision, Delivery, NewDelivery, Recorded};
 pub use error::LedgerError;
@@ -51,56 +60,54 @@ pub use runs::{Page, RunFilter};
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
 pub use syncs::{Blocked, SyncState};
 
-/// Changed runs that a slow listener may fall behind by; it then looks at everything again.
-const CHANGES_KEPT: usize = 1_024;
-
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger(Arc<Inner>);
 
 struct Inner {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    lookups: lookup::Lookups,
+    store: Arc<Store>,
     hasher: Hasher,
     clock: Clock,
     lease: Duration,
     retention_days: u32,
-    wake: Arc<Notify>,
-    changed: broadcast::Sender<RunId>,
     inbox: inbox::Inbox,
     refused: refused::Refused,
-    lock: std::fs::File,
 }
 
 impl Ledger {
     /// Opens the ledger and brings its schema up to date. A SQLite ledger is taken for this process alone: the
-    /// leases of whoever had it before are void.
+    /// leases of whoever had it before are void. One on PostgreSQL is shared.
     ///
     /// # Errors
-    /// When another process holds it, the schema is newer than this binary, the SQLite library is older than
-    /// 3.51.3 (which may lose committed transactions), the file is damaged, or it cannot be reached.
+    /// When another process holds the file, the schema is newer than this binary, the SQLite library is older than
+    /// 3.51.3 (which may lose committed transactions), the file is damaged, it cannot be reached, or the digest key
+    /// is missing or another one.
     pub async fn open(settings: &config::Ledger, clock: Clock) -> Result<Self, LedgerError> {
-        let opened = sqlite::open(settings).await?;
-        let hasher = digest_key::hasher(settings, &opened).await?;
-        let wake = Arc::new(Notify::new());
-        let (changed, _) = broadcast::channel(CHANGES_KEPT);
-        let inbox = inbox::Inbox::start(opened.writer.clone(), clock.clone(), wake.clone(), changed.clone());
+        let url = config::resolve_url(&settings.url)
+            .map_err(|error| LedgerError::Unusable(format!("ledger.url: {error}")))?;
+        let database = match url.expose_secret() {
+            text if postgres::is_address(text) => {
+                let server = postgres::Server::open(text)?;
+                server.migrate().await?;
+                Database::Postgres(server)
+            }
+            text => Database::Sqlite(sqlite::File::open(text).await?),
+        };
+        let store = Arc::new(Store::new(database, clock.clone()));
+        let hasher = digest_key::hasher(settings, &store).await?;
         let ledger = Self(Arc::new(Inner {
-            lookups: lookup::Lookups::new(opened.path.clone()),
-            writer: opened.writer,
-            readers: opened.readers,
+            inbox: inbox::Inbox::start(store.clone()),
+            store,
             hasher,
             clock,
             lease: Duration::from_secs(settings.lease_secs),
             retention_days: settings.retention_days,
-            wake,
-            changed,
-            inbox,
             refused: refused::Refused::default(),
-            lock: opened.lock,
         }));
-        ledger.void_leases().await?;
+        match &ledger.0.store.database {
+            Database::Sqlite(file) => file.void_leases().await?,
+            Database::Postgres(server) => server.listen(&ledger.0.store.herald),
+        }
         Ok(ledger)
     }
 
@@ -111,12 +118,21 @@ impl Ledger {
 
     /// Rings when a run may have become claimable. A hint: whoever waits must also poll.
     pub fn wake(&self) -> Arc<Notify> {
-        self.0.wake.clone()
+        self.0.store.herald.wake.clone()
     }
 
     /// Tells which runs change. A listener that falls behind is told so, and looks again.
     pub fn watch(&self) -> broadcast::Receiver<RunId> {
-        self.0.changed.subscribe()
+        self.0.store.herald.changed.subscribe()
+    }
+
+    /// The pool of connections that write to a ledger on PostgreSQL. Everything asked of it sets its own search path
+    /// and bounds; see the room `postgres`.
+    pub fn postgres(&self) -> Option<&sqlx::PgPool> {
+        match &self.0.store.database {
+            Database::Sqlite(_) => None,
+            Database::Postgres(server) => Some(&server.writers),
+        }
     }
 
     /// Commits a probe row: whether a callback could be recorded now.
@@ -125,44 +141,31 @@ impl Ledger {
     /// [`LedgerError::Unavailable`] when it could not.
     pub async fn probe(&self) -> Result<(), LedgerError> {
         let mut tx = self.begin("probe").await?;
-        sqlx::query(
+        execute!(
+            tx,
             "-- ledger::probe
              insert into facts (name, value) values ('probe', $1)
              on conflict (name) do update set value = excluded.value",
+            self.0.clock.now().to_rfc3339(),
         )
-        .bind(self.0.clock.now())
-        .execute(&mut *tx)
-        .await
         .map_err(LedgerError::during("probe"))?;
-        commit(tx, "probe").await
+        tx.commit("probe").await
     }
 
-    /// Writes what is waiting and lets the file go.
+    /// Writes what is waiting and lets the database go.
     pub async fn close(&self) {
         self.0.inbox.close().await;
-        self.0.lookups.let_go();
-        self.0.readers.close().await;
-        self.0.writer.close().await;
-        if let Err(error) = self.0.lock.unlock() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the ledger's lock stays until the end");
+        match &self.0.store.database {
+            Database::Sqlite(file) => file.close().await,
+            Database::Postgres(server) => server.close().await,
         }
     }
 
-    /// Begins a write. Writes wait for one another here, in order, rather than in SQLite.
-    async fn begin(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, LedgerError> {
-        self.0.writer.begin_with("begin immediate").await.map_err(LedgerError::during(what))
+    async fn begin(&self, what: &'static str) -> Result<Tx, LedgerError> {
+        self.0.store.begin(what).await
     }
 
-    fn ring(&self) {
-        self.0.wake.notify_waiters();
+    async fn read(&self, what: &'static str) -> Result<Tx, LedgerError> {
+        self.0.store.read(what).await
     }
-
-    fn tell(&self, run: RunId) {
-        // Nobody may be listening.
-        let _ = self.0.changed.send(run);
-    }
-}
-
-async fn commit(tx: Transaction<'static, Sqlite>, what: &'static str) -> Result<(), LedgerError> {
-    tx.commit().await.map_err(LedgerError::during(what))
 }

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::column::At;
 use super::idempotency::HONOURED;
-use super::row::micros;
-use super::{Ledger, LedgerError, commit};
+use super::statement::execute;
+use super::store::Database;
+use super::{Ledger, LedgerError};
 
 /// Rows of one table removed in one transaction: a callback waits behind it for no longer than a group does.
 const ROWS_A_STEP: i64 = 2_000;
 /// Steps of one pruning: what is left waits for the next.
 const MOST_STEPS: usize = 50;
-/// Pages given back to the file system after each pruning.
-const PAGES_FREED: &str = "pragma incremental_vacuum(2000)";
 /// Fewest days a delivery's id is remembered: senders retry for days. Source: Standard Webhooks, retry schedule.
 const DELIVERY_DAYS: u32 = 30;
 
@@ -29,7 +29,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`]; what was removed by then stays removed.
     pub async fn prune(&self, now: DateTime<Utc>) -> Result<Pruned, LedgerError> {
-        let days = |days: u32| micros(now - TimeDelta::days(i64::from(days)));
+        let days = |days: u32| now - TimeDelta::days(i64::from(days));
         let kept = days(self.0.retention_days);
         let deliveries_kept = days(self.0.retention_days.max(DELIVERY_DAYS));
         let mut pruned = Pruned::default();
@@ -57,30 +57,28 @@ impl Ledger {
                 "-- ledger::prune
                  delete from idempotency where (scope, key) in
                    (select scope, key from idempotency where created_at < $1 limit $2)",
-                micros(now - HONOURED),
+                now - HONOURED,
             ),
         ] {
             pruned.rows += self.prune_table(statement, before).await?;
         }
         if pruned.rows > 0 {
-            sqlx::query(PAGES_FREED).execute(&self.0.writer).await.map_err(LedgerError::during("prune"))?;
+            if let Database::Sqlite(file) = &self.0.store.database {
+                file.shrink().await?;
+            }
         }
         Ok(pruned)
     }
 
-    async fn prune_table(&self, statement: &'static str, before: i64) -> Result<u64, LedgerError> {
+    async fn prune_table(&self, statement: &'static str, before: DateTime<Utc>) -> Result<u64, LedgerError> {
         let mut rows = 0;
         for _ in 0..MOST_STEPS {
             let mut tx = self.begin("prune").await?;
-            let step = sqlx::query(statement)
-                .bind(before)
-                .bind(ROWS_A_STEP)
-                .execute(&mut *tx)
-                .await
-                .map_err(LedgerError::during("prune"))?;
-            commit(tx, "prune").await?;
-            rows += step.rows_affected();
-            if step.rows_affected() < u64::try_from(ROWS_A_STEP).unwrap_or(0) {
+            let step =
+                execute!(tx, statement, At(before), ROWS_A_STEP).map_err(LedgerError::during("prune"))?;
+            tx.commit("prune").await?;
+            rows += step;
+            if step < u64::try_from(ROWS_A_STEP).unwrap_or(0) {
                 break;
             }
         }

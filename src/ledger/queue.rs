@@ -4,17 +4,21 @@
 //! claimed. Unique indexes, not checks, keep one queued and one active run per sync.
 
 use chrono::{DateTime, Utc};
-use sqlx::types::Json;
-use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::ask::Ask;
-use super::row::micros;
-use super::{Ledger, LedgerError, commit};
+use super::column::{At, Json, Key};
+use super::dialect::{Text, text};
+use super::statement::{execute, fetch_optional};
+use super::store::Tx;
+use super::{Ledger, LedgerError};
 use crate::run::{Mode, Model, RunError, RunId, RunState, TriggerKind};
 
 /// Most chosen customers one queued run may gather: beyond, the next request waits for its turn.
 const MOST_CHOSEN: usize = 50_000;
+
+/// Times that queueing a run is tried where others queue, and claim, runs of the sync at the same moment.
+const MOST_TRIES: u32 = 32;
 
 /// A run to be.
 #[derive(Clone, Debug)]
@@ -66,8 +70,8 @@ impl Ledger {
     /// [`LedgerError::KeyReused`]; [`LedgerError::WrongState`] where the queued run has more chosen customers than
     /// one may gather; or [`LedgerError::Unavailable`].
     pub async fn enqueue(&self, run: NewRun) -> Result<Enqueued, LedgerError> {
-        let now = self.0.clock.now();
         let mut tx = self.begin("enqueue").await?;
+        let now = tx.now("enqueue").await?;
         if let Some(idempotency) = &run.idempotency
             && let Some(known) = super::idempotency::known(&mut tx, idempotency, now).await?
         {
@@ -77,9 +81,9 @@ impl Ledger {
         if let Some(idempotency) = &run.idempotency {
             super::idempotency::remember(&mut tx, idempotency, &queued, now).await?;
         }
-        commit(tx, "enqueue").await?;
-        self.tell(queued.run_id);
-        self.ring();
+        tx.tell(queued.run_id);
+        tx.ring();
+        tx.commit("enqueue").await?;
         Ok(queued)
     }
 
@@ -115,10 +119,13 @@ impl Ledger {
     /// [`LedgerError::NoSuchRun`], or [`LedgerError::WrongState`] where it is finished.
     pub async fn cancel(&self, id: RunId) -> Result<RunState, LedgerError> {
         let mut tx = self.begin("cancel").await?;
-        let state: Option<String> = sqlx::query_scalar(
-            "-- ledger::cancel
+        let now = tx.now("cancel").await?;
+        let state: Option<String> = fetch_optional!(
+            tx,
+            query_scalar(
+                "-- ledger::cancel
              update runs set
-               cancel_requested = 1,
+               cancel_requested = true,
                state = case when lease_expires_at is null then 'cancelled' else state end,
                finished_at = case when lease_expires_at is null then $2 end,
                error = case when lease_expires_at is null then $3 else error end,
@@ -126,89 +133,87 @@ impl Ledger {
                throttled_until = case when lease_expires_at is null then null else throttled_until end
              where id = $1 and state in ('queued', 'running', 'waiting', 'held')
              returning state",
+                id.0,
+                At(now),
+                Json(RunError::cancelled())
+            )
         )
-        .bind(id.0)
-        .bind(micros(self.0.clock.now()))
-        .bind(Json(RunError::cancelled()))
-        .fetch_optional(&mut *tx)
-        .await
         .map_err(LedgerError::during("cancel"))?;
-        commit(tx, "cancel").await?;
         let Some(state) = state else {
+            drop(tx);
             let run = self.run(id).await?.ok_or(LedgerError::NoSuchRun(id))?;
             return Err(LedgerError::WrongState { id, state: run.state });
         };
-        self.tell(id);
-        self.ring();
+        tx.tell(id);
+        tx.ring();
+        tx.commit("cancel").await?;
         state.parse().map_err(|error| LedgerError::Unusable(format!("runs {id}: {error}")))
     }
 }
 
 /// Joins the queued run of the sync, or queues a new one. `model` is the callback's, if one asks.
 pub(super) async fn join_or_queue(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     run: &NewRun,
     model: Option<&Model>,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, LedgerError> {
-    let ask = Ask { mode: run.mode, customers: run.customers.clone() };
-    if let Some(queued) = queued(tx, &run.sync, run.mode == Mode::Plan).await? {
-        let (id, state) = (RunId(queued.id), queued.state.parse().unwrap_or(RunState::Queued));
-        if run.mode != Mode::Plan {
-            let held = Ask {
-                mode: queued.mode.parse().unwrap_or(Mode::Delta),
-                customers: queued.customers.map(|ids| ids.0),
-            };
-            join(tx, id, held.join(ask), model).await?;
+    for _ in 0..MOST_TRIES {
+        let queued = match queued(tx, &run.sync, run.mode == Mode::Plan).await? {
+            Some(queued) => join(tx, queued, run, model).await.map(Some)?,
+            None => insert(tx, run, model, now).await?,
+        };
+        if let Some(queued) = queued {
+            return Ok(queued);
         }
-        return Ok(Enqueued { run_id: id, state, coalesced: true });
     }
-    let id = RunId::new(now);
-    sqlx::query(
-        "-- ledger::join_or_queue
-         insert into runs (id, sync, mode, state, kind, actor, reason, retrigger_of, customers, model, created_at)
-         values ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind(id.0)
-    .bind(&run.sync)
-    .bind(run.mode.as_str())
-    .bind(run.kind.as_str())
-    .bind(&run.actor)
-    .bind(&run.reason)
-    .bind(run.retrigger_of.map(|id| id.0))
-    .bind(run.customers.as_ref().map(Json))
-    .bind(Json(model.cloned().unwrap_or_default()))
-    .bind(micros(now))
-    .execute(&mut **tx)
-    .await
-    .map_err(LedgerError::during("enqueue"))?;
-    Ok(Enqueued { run_id: id, state: RunState::Queued, coalesced: false })
+    Err(LedgerError::during("enqueue")(sqlx::Error::PoolTimedOut))
 }
 
-/// The run that may be joined: the queued one, or for a plan the unfinished one.
-async fn queued(
-    tx: &mut Transaction<'static, Sqlite>,
-    sync: &str,
-    is_plan: bool,
-) -> Result<Option<QueuedRow>, LedgerError> {
+/// None where another replica queued one at the same moment: that one may be joined.
+async fn insert(
+    tx: &mut Tx,
+    run: &NewRun,
+    model: Option<&Model>,
+    now: DateTime<Utc>,
+) -> Result<Option<Enqueued>, LedgerError> {
+    let id = RunId::new(now);
+    let inserted = execute!(
+        tx,
+        "-- ledger::insert
+         insert into runs (id, sync, mode, state, kind, actor, reason, retrigger_of, customers, model, created_at)
+         values ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
+        id.0,
+        &run.sync,
+        run.mode.as_str(),
+        run.kind.as_str(),
+        run.actor.as_deref().map(Key),
+        run.reason.as_deref().map(Key),
+        run.retrigger_of.map(|id| id.0),
+        run.customers.as_ref().map(Json),
+        Json(model.cloned().unwrap_or_default()),
+        At(now),
+    )
+    .map_err(LedgerError::during("enqueue"))?;
+    Ok((inserted == 1).then_some(Enqueued { run_id: id, state: RunState::Queued, coalesced: false }))
+}
+
+/// The run that may be joined: the queued one, which nobody claims meanwhile, or for a plan the unfinished one.
+async fn queued(tx: &mut Tx, sync: &str, is_plan: bool) -> Result<Option<QueuedRow>, LedgerError> {
     // The words of the unique indexes, so that it is one of those that answers.
-    let statement = match is_plan {
-        true => {
-            "-- ledger::queued
-             select id, mode, state, customers from runs
-             where sync = $1 and state in ('queued', 'running', 'waiting') and mode = 'plan'"
-        }
-        false => {
-            "-- ledger::queued
-             select id, mode, state, customers from runs
-             where sync = $1 and state = 'queued' and mode <> 'plan'"
-        }
+    const PLAN: Text = text! {
+        "-- ledger::queued
+         select id, mode, state, customers from runs
+         where sync = $1 and state in ('queued', 'running', 'waiting') and mode = 'plan'"
     };
-    sqlx::query_as(statement)
-        .bind(sync)
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(LedgerError::during("enqueue"))
+    const QUEUED: Text = text! {
+        "-- ledger::queued
+         select id, mode, state, customers from runs
+         where sync = $1 and state = 'queued' and mode <> 'plan'"
+        [lock]
+    };
+    let statement = if is_plan { PLAN } else { QUEUED };
+    fetch_optional!(tx, query_as(statement, sync)).map_err(LedgerError::during("enqueue"))
 }
 
 #[derive(sqlx::FromRow)]
@@ -219,26 +224,33 @@ struct QueuedRow {
     customers: Option<Json<Vec<String>>>,
 }
 
-/// One conditional update on the queued row: nothing joins a run that has been claimed.
+/// One conditional update on the queued row: nothing joins a run that has been claimed. A plan is joined as it is.
 async fn join(
-    tx: &mut Transaction<'static, Sqlite>,
-    id: RunId,
-    ask: Ask,
+    tx: &mut Tx,
+    queued: QueuedRow,
+    run: &NewRun,
     model: Option<&Model>,
-) -> Result<(), LedgerError> {
+) -> Result<Enqueued, LedgerError> {
+    let (id, state) = (RunId(queued.id), queued.state.parse().unwrap_or(RunState::Queued));
+    let joined = Enqueued { run_id: id, state, coalesced: true };
+    if run.mode == Mode::Plan {
+        return Ok(joined);
+    }
+    let mode = queued.mode.parse().unwrap_or(Mode::Delta);
+    let held = Ask { mode, customers: queued.customers.map(|ids| ids.0) };
+    let ask = held.join(Ask { mode: run.mode, customers: run.customers.clone() });
     if ask.customers.as_ref().is_some_and(|chosen| chosen.len() > MOST_CHOSEN) {
         return Err(LedgerError::WrongState { id, state: RunState::Queued });
     }
-    sqlx::query(
+    execute!(
+        tx,
         "-- ledger::join
          update runs set mode = $2, customers = $3, model = coalesce($4, model) where id = $1 and state = 'queued'",
+        id.0,
+        ask.mode.as_str(),
+        ask.customers.as_ref().map(Json),
+        model.map(Json),
     )
-    .bind(id.0)
-    .bind(ask.mode.as_str())
-    .bind(ask.customers.map(Json))
-    .bind(model.map(Json))
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .map_err(LedgerError::during("enqueue"))
+    .map_err(LedgerError::during("enqueue"))?;
+    Ok(joined)
 }

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::row::micros;
 use super::{Delivery, Ledger};
 
 /// Most lines kept per sync. Source: contract, Deliveries.
@@ -78,11 +77,11 @@ impl Refused {
         });
     }
 
-    /// Lines of a sync, or of all, that come before `before` (time in microseconds, number), newest first.
+    /// Lines of a sync, or of all, that come before `before` (time, number), newest first.
     pub(super) fn before(
         &self,
         sync: Option<&str>,
-        before: (i64, i64),
+        before: (DateTime<Utc>, i64),
         limit: usize,
     ) -> Vec<(i64, Delivery)> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +90,7 @@ impl Refused {
             .iter()
             .filter(|(name, _)| sync.is_none_or(|sync| sync == name.as_str()))
             .flat_map(|(name, lines)| lines.iter().map(move |line| (name, line)))
-            .filter(|(_, line)| (micros(line.received_at), line.number) < before)
+            .filter(|(_, line)| (line.received_at, line.number) < before)
             .map(|(name, line)| (line.number, delivery(name, line)))
             .collect();
         found.sort_by_key(|(number, delivery)| std::cmp::Reverse((delivery.received_at, *number)));
@@ -134,7 +133,7 @@ mod tests {
             refused.add(RefusedDelivery { sync: "s".to_owned(), received_at, reason });
         };
         (0..5_000).for_each(|millis| add(millis, "no_match"));
-        let later = (micros(start + TimeDelta::days(1)), 0);
+        let later = (start + TimeDelta::days(1), 0);
         let lines = refused.before(None, later, 9_999);
         assert_eq!((lines.len(), lines.iter().map(|(_, line)| line.times).sum::<u32>()), (5, 5_000));
         (0..2_000).for_each(|second| add(10_000 + second * 2_000, "too_old"));

@@ -1,13 +1,18 @@
 //! Updates and values that were refused, by us or by Braze, and why. Kept for the receipt after they are settled.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use sqlx::types::Json;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection};
 
-use super::row::{micros, time};
+use super::column::{At, Json, Key};
+use super::dialect::{Text, text};
+use super::postgres::{Session, answered};
+use super::statement::{execute, fetch_all, fetch_one};
+use super::store::{Side, Tx};
 use super::{Lease, Ledger, LedgerError, Page, cursor};
 use crate::customer::Code;
 use crate::run::{Mode, RunId};
@@ -43,49 +48,106 @@ pub struct Rejection {
 /// Rows of one statement: six values each, under SQLite's 32,766 of a statement.
 const ROWS_TOGETHER: usize = 4_000;
 
+/// One that was settled in between begins anew.
+macro_rules! again {
+    () => {
+        " on conflict (target, customer_id, attribute) do update set
+            code = excluded.code,
+            attempts = case when rejections.cleared_at is not null then 1
+                       when rejections.last_run = excluded.last_run then rejections.attempts
+                       else rejections.attempts + 1 end,
+            first_run = case when rejections.cleared_at is null then rejections.first_run
+                        else excluded.first_run end,
+            first_seen_at = case when rejections.cleared_at is null then rejections.first_seen_at
+                            else excluded.first_seen_at end,
+            last_run = excluded.last_run, last_seen_at = excluded.last_seen_at, cleared_at = null"
+    };
+}
+
 /// Records refusals of a run, each counted once per run.
 pub(super) async fn record(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     target: i64,
     run: u32,
     now: DateTime<Utc>,
     rejections: &[NewRejection<'_>],
 ) -> Result<(), LedgerError> {
-    for some in rejections.chunks(ROWS_TOGETHER) {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "-- rejections::record
-             insert into rejections (target, customer_id, attribute, code, attempts, first_run, last_run,
-               first_seen_at, last_seen_at) ",
-        );
-        query.push_values(some, |mut row, rejection| {
-            row.push_bind(target)
-                .push_bind(rejection.customer_id)
-                .push_bind(rejection.attribute.unwrap_or_default())
-                .push_bind(rejection.code.as_str())
-                .push("1")
-                .push_bind(i64::from(run))
-                .push_bind(i64::from(run))
-                .push_bind(micros(now))
-                .push_bind(micros(now));
-        });
-        // One that was settled in between begins anew.
-        query.push(
-            " on conflict (target, customer_id, attribute) do update set
-                code = excluded.code,
-                attempts = case when cleared_at is not null then 1
-                           when last_run = excluded.last_run then attempts else attempts + 1 end,
-                first_run = case when cleared_at is null then first_run else excluded.first_run end,
-                first_seen_at = case when cleared_at is null then first_seen_at else excluded.first_seen_at end,
-                last_run = excluded.last_run, last_seen_at = excluded.last_seen_at, cleared_at = null",
-        );
-        query.build().execute(&mut **tx).await.map_err(LedgerError::during("record rejections"))?;
+    // In key order, and of two on the same the later: a statement of PostgreSQL's may change a row once.
+    let codes: BTreeMap<(&str, &str), &str> = rejections
+        .iter()
+        .map(|one| ((one.customer_id, one.attribute.unwrap_or_default()), one.code.as_str()))
+        .collect();
+    let codes: Vec<((&str, &str), &str)> = codes.into_iter().collect();
+    let (run, now) = (i64::from(run), At(now));
+    for some in codes.chunks(ROWS_TOGETHER) {
+        let recorded = match tx.side() {
+            Side::Sqlite(connection) => record_sqlite(connection, target, run, now, some).await,
+            Side::Postgres(session) => record_postgres(session, target, run, now, some).await,
+        };
+        recorded.map_err(LedgerError::during("record rejections"))?;
     }
     Ok(())
 }
 
+async fn record_sqlite(
+    connection: &mut SqliteConnection,
+    target: i64,
+    run: i64,
+    now: At,
+    codes: &[((&str, &str), &str)],
+) -> Result<(), sqlx::Error> {
+    let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+        "-- rejections::record
+         insert into rejections (target, customer_id, attribute, code, attempts, first_run, last_run,
+           first_seen_at, last_seen_at) ",
+    );
+    query.push_values(codes, |mut row, ((customer_id, attribute), code)| {
+        row.push_bind(target).push_bind(*customer_id).push_bind(*attribute).push_bind(*code).push("1");
+        row.push_bind(run).push_bind(run).push_bind(now).push_bind(now);
+    });
+    query.push(again!());
+    query.build().execute(connection).await.map(drop)
+}
+
+async fn record_postgres(
+    session: &mut Session,
+    target: i64,
+    run: i64,
+    now: At,
+    codes: &[((&str, &str), &str)],
+) -> Result<(), sqlx::Error> {
+    let (connection, is_asking) = session.parts();
+    let asked = sqlx::query(concat!(
+        "-- rejections::record
+         insert into rejections (target, customer_id, attribute, code, attempts, first_run, last_run,
+           first_seen_at, last_seen_at)
+         select $1, customer_id, attribute, code, 1, $2, $2, $3, $3
+         from unnest($4::text[], $5::text[], $6::text[]) as refused (customer_id, attribute, code)",
+        again!()
+    ))
+    .bind(target)
+    .bind(run)
+    .bind(now)
+    .bind(codes.iter().map(|((customer_id, _), _)| Key(*customer_id)).collect::<Vec<_>>())
+    .bind(codes.iter().map(|((_, attribute), _)| Key(*attribute)).collect::<Vec<_>>())
+    .bind(codes.iter().map(|(_, code)| *code).collect::<Vec<_>>())
+    .persistent(false)
+    .execute(connection);
+    answered(is_asking, asked).await.map(drop)
+}
+
+const CLEAR: Text = text! {
+    "-- rejections::clear
+     update rejections set cleared_at = $2
+     where target = $1 and cleared_at is null and customer_id in "
+    [texts "$3"]
+    " and (customer_id, attribute) not in "
+    [pairs "$4"]
+};
+
 /// Settles these customers' refusals, except those `repeated` in the same group.
 pub(super) async fn clear(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Tx,
     target: i64,
     now: DateTime<Utc>,
     customers: &[&str],
@@ -98,21 +160,30 @@ pub(super) async fn clear(
         .iter()
         .map(|rejection| (rejection.customer_id, rejection.attribute.unwrap_or_default()))
         .collect();
-    sqlx::query(
-        "-- rejections::clear
-         update rejections set cleared_at = $2
-         where target = $1 and cleared_at is null
-           and customer_id in (select value from json_each($3))
-           and (customer_id, attribute) not in (select value ->> 0, value ->> 1 from json_each($4))",
+    execute!(tx, CLEAR, target, At(now), Json(customers), Json(repeated))
+        .map(drop)
+        .map_err(LedgerError::during("record rejections"))
+}
+
+/// Every run sees every bad key, but one of chosen customers alone: those this one did not see are settled.
+pub(super) async fn settle_rejections(
+    tx: &mut Tx,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    execute!(
+        tx,
+        "-- ledger::settle_rejections
+         update rejections set cleared_at = $3
+         where target in (select number from targets where sync = $1) and code = 'bad_key'
+           and last_run < $2 and cleared_at is null and $4",
+        &lease.run.sync,
+        i64::from(lease.number),
+        At(now),
+        lease.run.mode != Mode::Force || lease.customers.is_none(),
     )
-    .bind(target)
-    .bind(micros(now))
-    .bind(Json(customers))
-    .bind(Json(repeated))
-    .execute(&mut **tx)
-    .await
     .map(drop)
-    .map_err(LedgerError::during("record rejections"))
+    .map_err(LedgerError::during("finish"))
 }
 
 impl Ledger {
@@ -130,22 +201,23 @@ impl Ledger {
             None => [String::new(), String::new()],
             Some(cursor) => cursor::read::<2>("rejections", cursor)?,
         };
-        let rows: Vec<RejectionRow> = sqlx::query_as(
-            "-- ledger::rejections
+        let rows: Vec<RejectionRow> = fetch_all!(
+            self.read("list rejections").await?,
+            query_as(
+                "-- ledger::rejections
              select customer_id, attribute, code, attempts, first_seen_at, last_seen_at
              from rejections join runs on runs.id = $1
                join targets on targets.number = rejections.target and targets.sync = runs.sync
              where first_run <= runs.number and last_run >= runs.number
                and ($4 or (customer_id, attribute) > ($2, $3))
              order by customer_id, attribute limit $5",
+                run.0,
+                Key(&after_customer),
+                Key(&after_attribute),
+                cursor.is_none(),
+                i64::from(limit) + 1
+            )
         )
-        .bind(run.0)
-        .bind(&after_customer)
-        .bind(&after_attribute)
-        .bind(cursor.is_none())
-        .bind(limit + 1)
-        .fetch_all(&self.0.readers)
-        .await
         .map_err(LedgerError::during("list rejections"))?;
         let is_more = rows.len() > limit as usize;
         let items: Vec<Rejection> =
@@ -162,15 +234,9 @@ impl Ledger {
         target: i64,
         customer_id: &str,
     ) -> Result<Vec<Rejection>, LedgerError> {
-        let rows: Vec<RejectionRow> = sqlx::query_as(
-            "-- ledger::rejections_of
+        let rows: Vec<RejectionRow> = fetch_all!(self.read("list rejections").await?, query_as("-- ledger::rejections_of
              select customer_id, attribute, code, attempts, first_seen_at, last_seen_at
-             from rejections where target = $1 and customer_id = $2 and cleared_at is null order by attribute",
-        )
-        .bind(target)
-        .bind(customer_id)
-        .fetch_all(&self.0.readers)
-        .await
+             from rejections where target = $1 and customer_id = $2 and cleared_at is null order by attribute", target, Key(customer_id)))
         .map_err(LedgerError::during("list rejections"))?;
         Ok(rows.into_iter().map(RejectionRow::rejection).collect())
     }
@@ -180,60 +246,39 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn outstanding_rejections(&self, sync: &str) -> Result<u64, LedgerError> {
-        let count: i64 = sqlx::query_scalar(
-            "-- ledger::outstanding_rejections
+        let count: i64 = fetch_one!(
+            self.read("count rejections").await?,
+            query_scalar(
+                "-- ledger::outstanding_rejections
              select count(*) from rejections join targets on targets.number = target
              where sync = $1 and cleared_at is null",
+                sync
+            )
         )
-        .bind(sync)
-        .fetch_one(&self.0.readers)
-        .await
         .map_err(LedgerError::during("count rejections"))?;
         Ok(u64::try_from(count).unwrap_or(0))
-    }
-
-    /// Every run sees every bad key, but one of chosen customers alone: those this one did not see are settled.
-    pub(super) async fn settle_rejections(
-        &self,
-        tx: &mut Transaction<'static, Sqlite>,
-        lease: &Lease,
-    ) -> Result<(), LedgerError> {
-        sqlx::query(
-            "-- ledger::settle_rejections
-             update rejections set cleared_at = $3
-             where target in (select number from targets where sync = $1) and code = 'bad_key'
-               and last_run < $2 and cleared_at is null and $4",
-        )
-        .bind(&lease.run.sync)
-        .bind(i64::from(lease.number))
-        .bind(micros(self.0.clock.now()))
-        .bind(lease.run.mode != Mode::Force || lease.customers.is_none())
-        .execute(&mut **tx)
-        .await
-        .map(drop)
-        .map_err(LedgerError::during("finish"))
     }
 }
 
 #[derive(sqlx::FromRow)]
 struct RejectionRow {
-    customer_id: String,
-    attribute: String,
+    customer_id: Key<String>,
+    attribute: Key<String>,
     code: String,
     attempts: i64,
-    first_seen_at: i64,
-    last_seen_at: i64,
+    first_seen_at: At,
+    last_seen_at: At,
 }
 
 impl RejectionRow {
     fn rejection(self) -> Rejection {
         Rejection {
-            customer_id: self.customer_id,
-            attribute: Some(self.attribute).filter(|attribute| !attribute.is_empty()),
+            customer_id: self.customer_id.0,
+            attribute: Some(self.attribute.0).filter(|attribute| !attribute.is_empty()),
             code: self.code,
             attempts: u32::try_from(self.attempts).unwrap_or(u32::MAX),
-            first_seen_at: time(self.first_seen_at),
-            last_seen_at: time(self.last_seen_at),
+            first_seen_at: self.first_seen_at.0,
+            last_seen_at: self.last_seen_at.0,
         }
     }
 }

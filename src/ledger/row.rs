@@ -1,27 +1,16 @@
-//! A row of `runs`, and how times stand in columns.
+//! A row of `runs`.
 
-use chrono::{DateTime, Utc};
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::LedgerError;
+use super::column::{At, Json, Key};
 use crate::run::{
     DataPoints, Forecast, Model, Progress, Run, RunError, RunId, Tally, Trigger, UnknownWord, Window,
 };
 
-/// Microseconds since 1970, as times stand in columns.
-pub(super) fn micros(at: DateTime<Utc>) -> i64 {
-    at.timestamp_micros()
-}
-
-/// The time that stands in a column.
-pub(super) fn time(micros: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(micros).unwrap_or_default()
-}
-
 /// Most accepted deliveries shown with a run, the newest: a flood joins one queued run.
-pub(super) const DELIVERIES_SHOWN: u32 = 100;
+pub(super) const DELIVERIES_SHOWN: i64 = 100;
 
 /// The columns of [`RunRow`].
 macro_rules! run_columns {
@@ -42,24 +31,24 @@ pub(super) struct RunRow {
     pub mode: String,
     pub state: String,
     pub kind: String,
-    pub actor: Option<String>,
-    pub reason: Option<String>,
+    pub actor: Option<Key<String>>,
+    pub reason: Option<Key<String>>,
     pub retrigger_of: Option<Uuid>,
     pub customers: Option<Json<Vec<String>>>,
     pub model: Json<Model>,
     pub attempt: i64,
     pub epoch: i64,
     pub cancel_requested: bool,
-    pub created_at: i64,
-    pub started_at: Option<i64>,
-    pub finished_at: Option<i64>,
-    pub window_after: Option<i64>,
-    pub window_up_to: Option<i64>,
+    pub created_at: At,
+    pub started_at: Option<At>,
+    pub finished_at: Option<At>,
+    pub window_after: Option<At>,
+    pub window_up_to: Option<At>,
     pub tally: Json<Tally>,
     pub data_points: Json<DataPoints>,
     pub progress: Option<Json<Progress>>,
     pub promoted: Option<String>,
-    pub throttled_until: Option<i64>,
+    pub throttled_until: Option<At>,
     pub held_by: Option<String>,
     pub superseded_by: Option<Uuid>,
     pub error: Option<Json<RunError>>,
@@ -79,21 +68,24 @@ impl RunRow {
             trigger: Trigger {
                 kind: self.kind.parse().map_err(odd)?,
                 deliveries,
-                actor: self.actor.clone(),
-                reason: self.reason.clone(),
+                actor: self.actor.clone().map(|actor| actor.0),
+                reason: self.reason.clone().map(|reason| reason.0),
                 retrigger_of: self.retrigger_of.map(RunId),
             },
             model: self.model.0.clone(),
             attempt: u32::try_from(self.attempt).unwrap_or(u32::MAX),
-            created_at: time(self.created_at),
-            started_at: self.started_at.map(time),
-            finished_at: self.finished_at.map(time),
-            window: Window { after: self.window_after.map(time), up_to: self.window_up_to.map(time) },
+            created_at: self.created_at.0,
+            started_at: self.started_at.map(|at| at.0),
+            finished_at: self.finished_at.map(|at| at.0),
+            window: Window {
+                after: self.window_after.map(|at| at.0),
+                up_to: self.window_up_to.map(|at| at.0),
+            },
             tally: self.tally.0,
             data_points: self.data_points.0.clone(),
             progress: self.progress.as_ref().map_or_else(Progress::default, |progress| progress.0),
             promoted: self.promoted.clone(),
-            throttled_until: self.throttled_until.map(time),
+            throttled_until: self.throttled_until.map(|at| at.0),
             held_by: self.held_by.clone(),
             superseded_by: self.superseded_by.map(RunId),
             error: self.error.as_ref().map(|error| error.0.clone()),

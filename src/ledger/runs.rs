@@ -1,10 +1,10 @@
 //! Runs as the API shows them.
 
 use chrono::{DateTime, Utc};
-use sqlx::Sqlite;
-use sqlx::types::Json;
 
-use super::row::{DELIVERIES_SHOWN, RunRow, run_columns, time};
+use super::column::{At, Key};
+use super::row::{DELIVERIES_SHOWN, RunRow, run_columns};
+use super::statement::{built, fetch_all, fetch_optional};
 use super::{Ledger, LedgerError, cursor};
 use crate::run::{Run, RunId, RunState};
 
@@ -50,28 +50,32 @@ impl Ledger {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Run>, LedgerError> {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new(concat!(
-            "-- ledger::runs
-             select ",
-            run_columns!(),
-            " from runs where number < "
-        ));
-        query.push_bind(cursor::number("runs", cursor)?);
-        if let Some(sync) = &filter.sync {
-            query.push(" and sync = ").push_bind(sync);
-        }
-        if let Some(syncs) = &filter.syncs {
-            query.push(" and sync in (select value from json_each(").push_bind(Json(syncs)).push("))");
-        }
-        if let Some(state) = filter.state {
-            query.push(" and state = ").push_bind(state.as_str());
-        }
-        query.push(" order by number desc limit ").push_bind(limit + 1);
-        let mut rows: Vec<RunRow> = query
-            .build_query_as()
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(LedgerError::during("list runs"))?;
+        let before = cursor::number("runs", cursor)?;
+        let mut tx = self.read("list runs").await?;
+        let rows: Result<Vec<RunRow>, sqlx::Error> = built!(
+            tx,
+            |query| concat!("-- ledger::runs\n select ", run_columns!(), " from runs where number < "),
+            {
+                query.push_bind(before);
+                if let Some(sync) = &filter.sync {
+                    query.push(" and sync = ").push_bind(Key(sync));
+                }
+                if let Some(syncs) = &filter.syncs {
+                    query.push(" and sync in (null");
+                    for sync in syncs {
+                        query.push(", ").push_bind(Key(sync));
+                    }
+                    query.push(")");
+                }
+                if let Some(state) = filter.state {
+                    query.push(" and state = ").push_bind(state.as_str());
+                }
+                query.push(" order by number desc limit ").push_bind(i64::from(limit) + 1);
+            },
+            build_query_as.fetch_all
+        );
+        let mut rows = rows.map_err(LedgerError::during("list runs"))?;
+        drop(tx);
         let is_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next_cursor =
@@ -88,41 +92,39 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn run_starts(&self, sync: &str) -> Result<Vec<(u32, DateTime<Utc>)>, LedgerError> {
-        let rows: Vec<(i64, i64)> = sqlx::query_as(
-            "-- ledger::run_starts
+        let rows: Vec<(i64, At)> = fetch_all!(
+            self.read("list runs").await?,
+            query_as(
+                "-- ledger::run_starts
              select number, started_at from runs where sync = $1 and started_at is not null order by number",
+                sync
+            )
         )
-        .bind(sync)
-        .fetch_all(&self.0.readers)
-        .await
         .map_err(LedgerError::during("list runs"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(number, at)| (u32::try_from(number).unwrap_or(u32::MAX), time(at)))
-            .collect())
+        Ok(rows.into_iter().map(|(number, at)| (u32::try_from(number).unwrap_or(u32::MAX), at.0)).collect())
     }
 
     pub(super) async fn row(&self, id: RunId) -> Result<Option<RunRow>, LedgerError> {
-        sqlx::query_as(concat!("-- ledger::row\n select ", run_columns!(), " from runs where id = $1"))
-            .bind(id.0)
-            .fetch_optional(&self.0.readers)
-            .await
-            .map_err(LedgerError::during("read a run"))
+        fetch_optional!(
+            self.read("read a run").await?,
+            query_as(concat!("-- ledger::row\n select ", run_columns!(), " from runs where id = $1"), id.0)
+        )
+        .map_err(LedgerError::during("read a run"))
     }
 
     /// The accepted deliveries a run answers for: the newest hundred, oldest first.
     pub(super) async fn deliveries_of(&self, id: RunId) -> Result<Vec<String>, LedgerError> {
-        let mut ids: Vec<String> = sqlx::query_scalar(
-            "-- ledger::deliveries_of
+        let ids: Vec<Key<String>> = fetch_all!(
+            self.read("read a run").await?,
+            query_scalar(
+                "-- ledger::deliveries_of
              select delivery_id from deliveries where run_id = $1 and outcome = 'accepted'
              order by number desc limit $2",
+                id.0,
+                DELIVERIES_SHOWN
+            )
         )
-        .bind(id.0)
-        .bind(DELIVERIES_SHOWN)
-        .fetch_all(&self.0.readers)
-        .await
         .map_err(LedgerError::during("read a run"))?;
-        ids.reverse();
-        Ok(ids)
+        Ok(ids.into_iter().rev().map(|id| id.0).collect())
     }
 }

@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::types::Json;
-use sqlx::{Sqlite, Transaction};
 use utoipa::ToSchema;
 
-use super::row::{micros, time};
-use super::{Checkpoint, Lease, Ledger, LedgerError, NewRejection, Rejection, commit, rejections};
+use super::column::{At, Json, Key};
+use super::dialect::{Text, text};
+use super::postgres::answered;
+use super::rows::left_behind;
+use super::statement::{execute, fetch_all, fetch_one, fetch_optional};
+use super::store::Side;
+use super::{Checkpoint, Lease, Ledger, LedgerError, NewRejection, Rejection, rejections, rows};
 use crate::customer::Digests;
 use crate::run::{Model, Progress, RunId};
 
@@ -47,6 +50,14 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// Takes in what is remembered of the chunk's customer `index`.
+    pub(super) fn put(&mut self, index: u32, digests: &[u8], flag: Flag) {
+        let start = u32::try_from(self.bytes.len()).expect("a chunk's digests stay far under 4 GiB");
+        let len = u32::try_from(digests.len()).expect("a chunk's digests stay far under 4 GiB");
+        self.bytes.extend_from_slice(digests);
+        self.customers[index as usize] = Some((start, len, flag));
+    }
+
     /// What is remembered of the chunk's customer `index`.
     pub fn get(&self, index: usize) -> Option<Sent<'_>> {
         let (start, len, flag) = self.customers[index]?;
@@ -110,18 +121,30 @@ pub struct KnownAttribute {
     pub model: Option<Model>,
 }
 
-/// Marks of run number `$2`, to whatever workspace its earlier attempts sent, and of this target those that no other
-/// claim stands behind: a plan may begin beside an active run.
-macro_rules! left_behind {
-    () => {
-        "where in_flight.run = $2
-           or in_flight.target = $1 and not exists (select 1 from runs where runs.number = in_flight.run
-             and runs.state in ('running', 'waiting') and runs.lease_expires_at is not null)"
-    };
-}
+const FLAGGED: Text = text! {
+    "-- ledger::flagged
+     select customer_id from sent where target = $1 and "
+    [flag "in_doubt"]
+    " union all
+     select customer_id from sent where target = $1 and not in_doubt and "
+    [flag "rejected"]
+    " limit $2"
+};
 
-/// Rows of one statement: five values each, under SQLite's 32,766 of a statement.
-const ROWS_TOGETHER: usize = 6_000;
+const MARK: Text = text! {
+    "-- ledger::mark_in_flight
+     insert into in_flight (target, run, marked_at, customers)
+     select $3, number, $4, $5 from runs
+     where id = $1 and epoch = $2 and state in ('running', 'waiting')"
+    [lock]
+    " returning number"
+};
+
+const FENCE: Text = text! {
+    "-- ledger::fence
+     select number from runs where id = $1 and epoch = $2 and state in ('running', 'waiting')"
+    [lock]
+};
 
 impl Ledger {
     /// Customers in doubt or with outstanding rejections, `limit` at most.
@@ -129,17 +152,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn flagged(&self, target: i64, limit: usize) -> Result<Vec<String>, LedgerError> {
-        sqlx::query_scalar(
-            "-- ledger::flagged
-             select customer_id from sent where target = $1 and in_doubt = 1
-             union all
-             select customer_id from sent where target = $1 and in_doubt = 0 and rejected = 1 limit $2",
-        )
-        .bind(target)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.0.readers)
-        .await
-        .map_err(LedgerError::during("list outstanding customers"))
+        let mut tx = self.read("list outstanding customers").await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let flagged: Vec<Key<String>> = fetch_all!(tx, query_scalar(FLAGGED, target, limit))
+            .map_err(LedgerError::during("list outstanding customers"))?;
+        Ok(flagged.into_iter().map(|key| key.0).collect())
     }
 
     /// Commits that these customers' updates are about to be sent, and numbers the mark.
@@ -152,25 +169,25 @@ impl Ledger {
         target: i64,
         customers: &[&str],
     ) -> Result<u64, LedgerError> {
-        let packed = serde_json::to_vec(customers).expect("a list of strings is JSON");
         let mut tx = self.begin("mark in flight").await?;
-        let number: Option<i64> = sqlx::query_scalar(
-            "-- ledger::mark_in_flight
-             insert into in_flight (target, run, marked_at, customers)
-             select $3, number, $4, $5 from runs
-             where id = $1 and epoch = $2 and state in ('running', 'waiting')
-             returning number",
-        )
-        .bind(lease.run.id.0)
-        .bind(lease.epoch)
-        .bind(target)
-        .bind(micros(self.0.clock.now()))
-        .bind(packed)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(LedgerError::during("mark in flight"))?;
+        let now = At(tx.now("mark in flight").await?);
+        let (id, epoch) = (lease.run.id.0, lease.epoch);
+        let number: Result<Option<i64>, sqlx::Error> = match tx.side() {
+            Side::Sqlite(connection) => {
+                let packed = serde_json::to_vec(customers).expect("a list of strings is JSON");
+                let mark = sqlx::query_scalar(MARK.sqlite).bind(id).bind(epoch).bind(target).bind(now);
+                mark.bind(packed).fetch_optional(connection).await
+            }
+            Side::Postgres(session) => {
+                let (connection, is_asking) = session.parts();
+                let keys: Vec<Key<&str>> = customers.iter().map(|customer| Key(*customer)).collect();
+                let mark = sqlx::query_scalar(MARK.postgres).bind(id).bind(epoch).bind(target).bind(now);
+                answered(is_asking, mark.bind(keys).persistent(false).fetch_optional(connection)).await
+            }
+        };
+        let number = number.map_err(LedgerError::during("mark in flight"))?;
         let number = number.ok_or(LedgerError::LeaseLost(lease.run.id))?;
-        commit(tx, "mark in flight").await?;
+        tx.commit("mark in flight").await?;
         Ok(u64::try_from(number).unwrap_or(0))
     }
 
@@ -186,39 +203,26 @@ impl Ledger {
         target: i64,
     ) -> Result<Option<DateTime<Utc>>, LedgerError> {
         let during = LedgerError::during("doubt what was in flight");
-        let left: Option<i64> = sqlx::query_scalar(concat!(
-            "-- ledger::doubt_in_flight\n select max(marked_at) from in_flight ",
-            left_behind!()
-        ))
-        .bind(target)
-        .bind(i64::from(lease.number))
-        .fetch_one(&self.0.readers)
-        .await
+        let run = i64::from(lease.number);
+        let mut tx = self.read("doubt what was in flight").await?;
+        let left: Option<At> = fetch_one!(
+            tx,
+            query_scalar(
+                concat!("-- ledger::doubt_in_flight\n select max(marked_at) from in_flight ", left_behind!()),
+                target,
+                run,
+            )
+        )
         .map_err(&during)?;
+        drop(tx);
         let Some(marked_at) = left else { return Ok(None) };
         let mut tx = self.begin("doubt what was in flight").await?;
-        fence(&mut tx, lease).await?;
-        sqlx::query(concat!(
-            "-- ledger::doubt_in_flight
-             insert into sent (target, customer_id, digests, in_doubt)
-             select in_flight.target, key.value, x'', 1
-             from in_flight, json_each(cast(in_flight.customers as text)) as key ",
-            left_behind!(),
-            " on conflict (target, customer_id) do update set in_doubt = 1",
-        ))
-        .bind(target)
-        .bind(i64::from(lease.number))
-        .execute(&mut *tx)
-        .await
-        .map_err(&during)?;
-        sqlx::query(concat!("-- ledger::doubt_in_flight\n delete from in_flight ", left_behind!()))
-            .bind(target)
-            .bind(i64::from(lease.number))
-            .execute(&mut *tx)
-            .await
-            .map_err(&during)?;
-        commit(tx, "doubt what was in flight").await?;
-        Ok(Some(time(marked_at)))
+        let holds: Option<i64> =
+            fetch_optional!(tx, query_scalar(FENCE, lease.run.id.0, lease.epoch)).map_err(&during)?;
+        holds.ok_or(LedgerError::LeaseLost(lease.run.id))?;
+        rows::doubt(&mut tx, target, run).await.map_err(&during)?;
+        tx.commit("doubt what was in flight").await?;
+        Ok(Some(marked_at.0))
     }
 
     /// Commits a group: rows, rejections, the run's counts and position, and the in-flight mark gone.
@@ -232,52 +236,50 @@ impl Ledger {
         group: Group<'_>,
     ) -> Result<(), LedgerError> {
         let during = LedgerError::during("record a group");
-        let now = self.0.clock.now();
         let mut tx = self.begin("record a group").await?;
-        let changed = sqlx::query(
+        let now = tx.now("record a group").await?;
+        let changed = execute!(
+            tx,
             "-- ledger::record_group
              update runs set tally = $3, data_points = $4, progress = $5, checkpoint = $6
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
+            lease.run.id.0,
+            lease.epoch,
+            Json(group.checkpoint.tally),
+            Json(&group.checkpoint.data_points),
+            Json(group.progress),
+            Json(group.checkpoint)
         )
-        .bind(lease.run.id.0)
-        .bind(lease.epoch)
-        .bind(Json(group.checkpoint.tally))
-        .bind(Json(&group.checkpoint.data_points))
-        .bind(Json(group.progress))
-        .bind(Json(group.checkpoint))
-        .execute(&mut *tx)
-        .await
         .map_err(&during)?;
-        if changed.rows_affected() != 1 {
+        if changed != 1 {
             return Err(LedgerError::LeaseLost(lease.run.id));
         }
-        write_rows(&mut tx, target, &group.sent).await?;
+        rows::write(&mut tx, target, &group.sent).await.map_err(&during)?;
         rejections::record(&mut tx, target, lease.number, now, &group.rejections).await?;
         rejections::clear(&mut tx, target, now, &group.cleared, &group.rejections).await?;
         if let Some(number) = group.in_flight {
-            sqlx::query("-- ledger::record_group\n delete from in_flight where number = $1")
-                .bind(i64::try_from(number).unwrap_or(i64::MAX))
-                .execute(&mut *tx)
-                .await
-                .map_err(&during)?;
+            execute!(
+                tx,
+                "-- ledger::record_group\n delete from in_flight where number = $1",
+                i64::try_from(number).unwrap_or(i64::MAX)
+            )
+            .map_err(&during)?;
         }
         if let Some(sent_at) = group.sent_at {
-            sqlx::query(
+            execute!(
+                tx,
                 "-- ledger::record_group
                  insert into syncs (sync, last_sent_at, last_sent_run) values ($1, $2, $3)
                  on conflict (sync) do update set last_sent_at = excluded.last_sent_at,
                    last_sent_run = excluded.last_sent_run",
+                &lease.run.sync,
+                At(sent_at),
+                i64::from(lease.number)
             )
-            .bind(&lease.run.sync)
-            .bind(micros(sent_at))
-            .bind(i64::from(lease.number))
-            .execute(&mut *tx)
-            .await
             .map_err(&during)?;
         }
-        commit(tx, "record a group").await?;
-        self.tell(lease.run.id);
-        Ok(())
+        tx.tell(lease.run.id);
+        tx.commit("record a group").await
     }
 
     /// What is known of one customer.
@@ -289,14 +291,15 @@ impl Ledger {
         target: i64,
         customer_id: &str,
     ) -> Result<Option<KnownCustomer>, LedgerError> {
-        let row: Option<(Vec<u8>, bool)> = sqlx::query_as(
-            "-- ledger::customer
+        let row: Option<(Vec<u8>, bool)> = fetch_optional!(
+            self.read("read a customer").await?,
+            query_as(
+                "-- ledger::customer
              select digests, in_doubt from sent where target = $1 and customer_id = $2",
+                target,
+                Key(customer_id)
+            )
         )
-        .bind(target)
-        .bind(customer_id)
-        .fetch_optional(&self.0.readers)
-        .await
         .map_err(LedgerError::during("read a customer"))?;
         let rejections = self.rejections_of(target, customer_id).await?;
         if row.is_none() && rejections.is_empty() {
@@ -315,68 +318,23 @@ impl Ledger {
     }
 
     async fn known_attribute(&self, attribute: String, run: u32) -> Result<KnownAttribute, LedgerError> {
-        let row: Option<(uuid::Uuid, Option<i64>, Json<Model>)> = sqlx::query_as(
-            "-- ledger::known_attribute
+        let row: Option<(uuid::Uuid, Option<At>, Json<Model>)> = fetch_optional!(
+            self.read("read a customer").await?,
+            query_as(
+                "-- ledger::known_attribute
              select id, started_at, model from runs where number = $1",
+                i64::from(run)
+            )
         )
-        .bind(i64::from(run))
-        .fetch_optional(&self.0.readers)
-        .await
         .map_err(LedgerError::during("read a customer"))?;
         Ok(match row {
             None => KnownAttribute { attribute, last_sent_at: None, run_id: None, model: None },
             Some((id, started_at, model)) => KnownAttribute {
                 attribute,
-                last_sent_at: started_at.map(time),
+                last_sent_at: started_at.map(|at| at.0),
                 run_id: Some(RunId(id)),
                 model: Some(model.0),
             },
         })
     }
-}
-
-/// Whether the lease still holds, as seen inside the transaction.
-async fn fence(tx: &mut Transaction<'static, Sqlite>, lease: &Lease) -> Result<(), LedgerError> {
-    let holds: Option<i64> = sqlx::query_scalar(
-        "-- ledger::fence
-         select 1 from runs where id = $1 and epoch = $2 and state in ('running', 'waiting')",
-    )
-    .bind(lease.run.id.0)
-    .bind(lease.epoch)
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(LedgerError::during("check the lease"))?;
-    holds.map(drop).ok_or(LedgerError::LeaseLost(lease.run.id))
-}
-
-async fn write_rows(
-    tx: &mut Transaction<'static, Sqlite>,
-    target: i64,
-    rows: &[SentRow<'_>],
-) -> Result<(), LedgerError> {
-    for some in rows.chunks(ROWS_TOGETHER) {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "-- ledger::write_rows
-             insert into sent (target, customer_id, digests, in_doubt, rejected) ",
-        );
-        query.push_values(some, |mut values, row| {
-            values
-                .push_bind(target)
-                .push_bind(row.customer_id)
-                .push_bind(row.digests)
-                .push_bind(row.flag.in_doubt)
-                .push_bind(row.flag.rejected);
-        });
-        query.push(
-            " on conflict (target, customer_id) do update set digests = excluded.digests,
-                in_doubt = excluded.in_doubt, rejected = excluded.rejected",
-        );
-        query
-            .build()
-            .persistent(some.len() == ROWS_TOGETHER)
-            .execute(&mut **tx)
-            .await
-            .map_err(LedgerError::during("record a group"))?;
-    }
-    Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Ledger, LedgerError, Target, commit};
+use super::statement::{execute, fetch_all, fetch_one};
+use super::{Ledger, LedgerError, Target};
 
 impl Ledger {
     /// The target of a sync and workspace, with the slots of these attributes; made if new.
@@ -17,30 +18,30 @@ impl Ledger {
     ) -> Result<Target, LedgerError> {
         let during = LedgerError::during("find a target");
         let mut tx = self.begin("find a target").await?;
-        let number: i64 = sqlx::query_scalar(
-            "-- ledger::target
+        let number: i64 = fetch_one!(
+            tx,
+            query_scalar(
+                "-- ledger::target
              insert into targets (sync, workspace) values ($1, $2)
              on conflict (sync, workspace) do update set workspace = excluded.workspace returning number",
+                sync,
+                workspace
+            )
         )
-        .bind(sync)
-        .bind(workspace)
-        .fetch_one(&mut *tx)
-        .await
         .map_err(&during)?;
         for attribute in attributes {
-            sqlx::query(
+            execute!(
+                tx,
                 "-- ledger::target
                  insert into slots (target, attribute, slot)
                  values ($1, $2, (select coalesce(max(slot) + 1, 0) from slots where target = $1))
                  on conflict (target, attribute) do nothing",
+                number,
+                attribute
             )
-            .bind(number)
-            .bind(attribute)
-            .execute(&mut *tx)
-            .await
             .map_err(&during)?;
         }
-        commit(tx, "find a target").await?;
+        tx.commit("find a target").await?;
         let known = self.slots(number).await?;
         let slots = attributes.iter().filter_map(|attribute| known.get(*attribute).copied()).collect();
         Ok(Target { number, slots })
@@ -48,12 +49,11 @@ impl Ledger {
 
     /// The slots of a target by attribute.
     pub(super) async fn slots(&self, target: i64) -> Result<HashMap<String, usize>, LedgerError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("-- ledger::slots\n select attribute, slot from slots where target = $1")
-                .bind(target)
-                .fetch_all(&self.0.readers)
-                .await
-                .map_err(LedgerError::during("find a target"))?;
+        let rows: Vec<(String, i64)> = fetch_all!(
+            self.read("find a target").await?,
+            query_as("-- ledger::slots\n select attribute, slot from slots where target = $1", target)
+        )
+        .map_err(LedgerError::during("find a target"))?;
         Ok(rows.into_iter().map(|(name, slot)| (name, usize::try_from(slot).unwrap_or(usize::MAX))).collect())
     }
 }

@@ -1,18 +1,17 @@
 //! What is particular to the embedded ledger: the file, its lock, its pragmas, its library.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection, SqlitePool};
 
-use super::{Ledger, LedgerError};
-use crate::config;
+use super::LedgerError;
+use super::lookup::Lookups;
 
 /// Older libraries may lose committed transactions in WAL mode ("WAL-reset bug").
 /// Source: SQLite release notes, 3.51.3.
@@ -29,45 +28,90 @@ const CHECKED_BYTES: u64 = 32 * 1024 * 1024;
 /// What the write-ahead log is cut back to once it has been longer.
 const LOG_BYTES: &str = "67108864";
 
+/// Pages given back to the file system after each pruning.
+const PAGES_FREED: &str = "pragma incremental_vacuum(2000)";
+
 /// An opened ledger file.
-pub(super) struct Opened {
+pub(super) struct File {
     pub path: PathBuf,
     pub writer: SqlitePool,
     pub readers: SqlitePool,
-    pub lock: File,
+    pub lookups: Lookups,
+    lock: fs::File,
 }
 
-/// Takes the file for this process and brings its schema up to date.
-pub(super) async fn open(settings: &config::Ledger) -> Result<Opened, LedgerError> {
-    let url = config::resolve_url(&settings.url)
-        .map_err(|error| LedgerError::Unusable(format!("ledger.url: {error}")))?;
-    let path = url.expose_secret().strip_prefix("sqlite://").map(PathBuf::from).ok_or_else(|| {
-        LedgerError::Unusable("ledger.url: this version keeps its ledger in SQLite: sqlite://FILE".to_owned())
-    })?;
-    let lock = lock(&path)?;
-    create_private(&path)?;
-    check_kind(&path)?;
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(TURN_TIMEOUT)
-        // Where the disk is full SQLite rolls back by itself. The driver believes the transaction open for good and
-        // begins no other on this connection: the next one is a new one.
-        .before_acquire(|writer, _| Box::pin(async move { Ok(!writer.is_in_transaction()) }))
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options(&path))
-        .await
-        .map_err(|error| of_file(error, &path))?;
-    check_library(&writer).await?;
-    check_file(&writer, &path).await?;
-    migrate(&writer).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(TURN_TIMEOUT)
-        .connect_with(reading(&path))
-        .await
-        .map_err(LedgerError::during("open"))?;
-    Ok(Opened { path, writer, readers, lock })
+impl File {
+    /// Takes the file for this process and brings its schema up to date.
+    pub(super) async fn open(url: &str) -> Result<Self, LedgerError> {
+        let path = url.strip_prefix("sqlite://").map(PathBuf::from).ok_or_else(|| {
+            LedgerError::Unusable("ledger.url: must be sqlite://FILE or postgres://…".to_owned())
+        })?;
+        let lock = lock(&path)?;
+        create_private(&path)?;
+        check_kind(&path)?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(TURN_TIMEOUT)
+            // Where the disk is full SQLite rolls back by itself. The driver believes the transaction open for good
+            // and begins no other on this connection: the next one is a new one.
+            .before_acquire(|writer, _| Box::pin(async move { Ok(!writer.is_in_transaction()) }))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options(&path))
+            .await
+            .map_err(|error| of_file(error, &path))?;
+        check_library(&writer).await?;
+        check_file(&writer, &path).await?;
+        migrate(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(TURN_TIMEOUT)
+            .connect_with(reading(&path))
+            .await
+            .map_err(LedgerError::during("open"))?;
+        Ok(Self { lookups: Lookups::new(path.clone()), path, writer, readers, lock })
+    }
+
+    /// Lets the file go.
+    pub(super) async fn close(&self) {
+        self.lookups.let_go();
+        self.readers.close().await;
+        self.writer.close().await;
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the ledger's lock stays until the end");
+        }
+    }
+
+    /// Leaves nothing of what was deleted in the file or its log. `secure_delete` overwrites what is removed, but
+    /// not what a page keeps in its gaps after rows moved to another page: only rewriting the file does that.
+    /// Source: SQLite docs, PRAGMA secure_delete, VACUUM.
+    pub(super) async fn erase(&self) -> Result<(), LedgerError> {
+        let during = LedgerError::during("erase what was deleted");
+        self.lookups.let_go();
+        let mut writer = self.writer.acquire().await.map_err(&during)?;
+        sqlx::query("vacuum").execute(&mut *writer).await.map_err(&during)?;
+        let (is_busy, _, _): (bool, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
+            .fetch_one(&mut *writer)
+            .await
+            .map_err(&during)?;
+        if is_busy { Err(during(sqlx::Error::PoolTimedOut)) } else { Ok(()) }
+    }
+
+    /// The process that held these leases is gone: its runs may be claimed at once.
+    pub(super) async fn void_leases(&self) -> Result<(), LedgerError> {
+        let voided = sqlx::query(
+            "-- sqlite::void_leases
+             update runs set lease_expires_at = 0
+             where state in ('queued', 'running', 'waiting', 'held') and lease_expires_at is not null",
+        );
+        voided.execute(&self.writer).await.map(drop).map_err(LedgerError::during("void leases"))
+    }
+
+    /// Gives free pages back to the file system.
+    pub(super) async fn shrink(&self) -> Result<(), LedgerError> {
+        let freed = sqlx::query(PAGES_FREED).execute(&self.writer).await;
+        freed.map(drop).map_err(LedgerError::during("prune"))
+    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -90,7 +134,7 @@ fn reading(path: &Path) -> SqliteConnectOptions {
 }
 
 /// One process at a time: two would void each other's leases.
-fn lock(path: &Path) -> Result<File, LedgerError> {
+fn lock(path: &Path) -> Result<fs::File, LedgerError> {
     let beside = beside(path, ".lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&beside);
     let file = file.map_err(|error| unusable(&beside, &error))?;
@@ -154,7 +198,7 @@ fn check_kind(path: &Path) -> Result<(), LedgerError> {
 }
 
 async fn check_file(writer: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
-    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    let bytes = fs::metadata(path).map_or(0, |file| file.len());
     if bytes > CHECKED_BYTES {
         tracing::info!(bytes, "the ledger is large; its file is not checked at start");
         return Ok(());
@@ -185,27 +229,11 @@ fn damaged(path: &Path) -> LedgerError {
 
 async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
     use sqlx::migrate::MigrateError;
-    sqlx::migrate!("src/ledger/migrations").run(writer).await.map_err(|error| match error {
+    sqlx::migrate!("src/ledger/migrations/sqlite").run(writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => LedgerError::Unusable(format!(
             "ledger.url: the schema has version {version}, which is newer than this binary; nothing was changed"
         )),
         MigrateError::Execute(source) => LedgerError::Unavailable { what: "migrate", source },
         other => LedgerError::Unusable(format!("ledger.url: the schema cannot be brought up to date: {other}")),
     })
-}
-
-impl Ledger {
-    /// Leaves nothing of what was deleted in the file or its log. `secure_delete` overwrites what is removed, but
-    /// not what a page keeps in its gaps after rows moved to another page: only rewriting the file does that.
-    /// Source: SQLite docs, PRAGMA secure_delete, VACUUM.
-    pub(super) async fn erase(&self) -> Result<(), LedgerError> {
-        let during = LedgerError::during("erase what was deleted");
-        let mut writer = self.0.writer.acquire().await.map_err(&during)?;
-        sqlx::query("vacuum").execute(&mut *writer).await.map_err(&during)?;
-        let (is_busy, _, _): (bool, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
-            .fetch_one(&mut *writer)
-            .await
-            .map_err(&during)?;
-        if is_busy { Err(during(sqlx::Error::PoolTimedOut)) } else { Ok(()) }
-    }
 }

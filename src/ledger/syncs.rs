@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
+use super::column::At;
 use super::queue::join_or_queue;
-use super::row::{micros, time};
-use super::{Ledger, LedgerError, NewRun, commit};
+use super::statement::{execute, fetch_optional};
+use super::{Ledger, LedgerError, NewRun};
 
 /// What the ledger knows of one sync.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,12 +39,12 @@ pub struct Blocked {
 struct SyncRow {
     paused: bool,
     blocked_code: Option<String>,
-    blocked_since: Option<i64>,
-    watermark: Option<i64>,
-    watermark_moved_at: Option<i64>,
+    blocked_since: Option<At>,
+    watermark: Option<At>,
+    watermark_moved_at: Option<At>,
     fingerprint: Option<String>,
-    last_full_at: Option<i64>,
-    last_sent_at: Option<i64>,
+    last_full_at: Option<At>,
+    last_sent_at: Option<At>,
     last_sent_run: Option<i64>,
 }
 
@@ -55,12 +56,12 @@ impl SyncRow {
             blocked: self
                 .blocked_code
                 .zip(self.blocked_since)
-                .map(|(code, since)| Blocked { code, since: time(since) }),
-            watermark: self.watermark.map(time),
-            watermark_moved_at: self.watermark_moved_at.map(time),
+                .map(|(code, since)| Blocked { code, since: since.0 }),
+            watermark: self.watermark.map(|at| at.0),
+            watermark_moved_at: self.watermark_moved_at.map(|at| at.0),
             fingerprint: self.fingerprint,
-            last_full_at: self.last_full_at.map(time),
-            last_sent: self.last_sent_at.map(time).zip(sent_run),
+            last_full_at: self.last_full_at.map(|at| at.0),
+            last_sent: self.last_sent_at.map(|at| at.0).zip(sent_run),
         }
     }
 }
@@ -71,15 +72,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn sync_state(&self, sync: &str) -> Result<SyncState, LedgerError> {
-        let row: Option<SyncRow> = sqlx::query_as(
-            "-- ledger::sync_state
+        let row: Option<SyncRow> = fetch_optional!(self.read("read a sync").await?, query_as("-- ledger::sync_state
              select paused, blocked_code, blocked_since, watermark, watermark_moved_at, fingerprint, last_full_at,
                last_sent_at, last_sent_run
-             from syncs where sync = $1",
-        )
-        .bind(sync)
-        .fetch_optional(&self.0.readers)
-        .await
+             from syncs where sync = $1", sync))
         .map_err(LedgerError::during("read a sync"))?;
         Ok(row.map_or_else(SyncState::default, SyncRow::state))
     }
@@ -90,18 +86,11 @@ impl Ledger {
     /// [`LedgerError::Unavailable`].
     pub async fn set_paused(&self, sync: &str, paused: bool) -> Result<(), LedgerError> {
         let mut tx = self.begin("pause").await?;
-        sqlx::query(
-            "-- ledger::set_paused
-             insert into syncs (sync, paused) values ($1, $2) on conflict (sync) do update set paused = excluded.paused",
-        )
-        .bind(sync)
-        .bind(paused)
-        .execute(&mut *tx)
-        .await
+        execute!(tx, "-- ledger::set_paused
+             insert into syncs (sync, paused) values ($1, $2) on conflict (sync) do update set paused = excluded.paused", sync, paused)
         .map_err(LedgerError::during("pause"))?;
-        commit(tx, "pause").await?;
-        self.ring();
-        Ok(())
+        tx.ring();
+        tx.commit("pause").await
     }
 
     /// Lets a blocked sync run again. Whether it was blocked.
@@ -110,16 +99,11 @@ impl Ledger {
     /// [`LedgerError::Unavailable`].
     pub async fn unblock(&self, sync: &str) -> Result<bool, LedgerError> {
         let mut tx = self.begin("unblock").await?;
-        let changed = sqlx::query(
-            "-- ledger::unblock
-             update syncs set blocked_code = null, blocked_since = null where sync = $1 and blocked_code is not null",
-        )
-        .bind(sync)
-        .execute(&mut *tx)
-        .await
+        let changed = execute!(tx, "-- ledger::unblock
+             update syncs set blocked_code = null, blocked_since = null where sync = $1 and blocked_code is not null", sync)
         .map_err(LedgerError::during("unblock"))?;
-        commit(tx, "unblock").await?;
-        Ok(changed.rows_affected() == 1)
+        tx.commit("unblock").await?;
+        Ok(changed == 1)
     }
 
     /// The last slot of the sync's cadence that was answered for.
@@ -127,13 +111,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn last_slot(&self, sync: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        let slot: Option<Option<i64>> =
-            sqlx::query_scalar("-- ledger::last_slot\n select last_slot_at from syncs where sync = $1")
-                .bind(sync)
-                .fetch_optional(&self.0.readers)
-                .await
-                .map_err(LedgerError::during("read a sync"))?;
-        Ok(slot.flatten().map(time))
+        let slot: Option<Option<At>> = fetch_optional!(
+            self.read("read a sync").await?,
+            query_scalar("-- ledger::last_slot\n select last_slot_at from syncs where sync = $1", sync)
+        )
+        .map_err(LedgerError::during("read a sync"))?;
+        Ok(slot.flatten().map(|at| at.0))
     }
 
     /// Answers for a slot of the cadence, with a run where there is one to start: both or neither, and only where
@@ -148,29 +131,26 @@ impl Ledger {
         run: Option<NewRun>,
     ) -> Result<bool, LedgerError> {
         let mut tx = self.begin("take a slot").await?;
-        let taken = sqlx::query(
+        let taken = execute!(
+            tx,
             "-- ledger::take_slot
              insert into syncs (sync, last_slot_at) values ($1, $2)
              on conflict (sync) do update set last_slot_at = excluded.last_slot_at
-               where last_slot_at is null or last_slot_at < excluded.last_slot_at",
+               where syncs.last_slot_at is null or syncs.last_slot_at < excluded.last_slot_at",
+            sync,
+            At(slot)
         )
-        .bind(sync)
-        .bind(micros(slot))
-        .execute(&mut *tx)
-        .await
         .map_err(LedgerError::during("take a slot"))?;
-        if taken.rows_affected() == 0 {
+        if taken == 0 {
             return Ok(false);
         }
-        let mut queued = None;
         if let Some(run) = run {
-            queued = Some(join_or_queue(&mut tx, &run, None, self.0.clock.now()).await?);
+            let now = tx.now("take a slot").await?;
+            let queued = join_or_queue(&mut tx, &run, None, now).await?;
+            tx.tell(queued.run_id);
+            tx.ring();
         }
-        commit(tx, "take a slot").await?;
-        if let Some(queued) = queued {
-            self.tell(queued.run_id);
-            self.ring();
-        }
+        tx.commit("take a slot").await?;
         Ok(true)
     }
 }

@@ -1,0 +1,113 @@
+//! Who is told of changes: watchers of runs, and workers that wait for one to claim. In this process at once; on
+//! PostgreSQL in the others too, by NOTIFY, which is a hint and no more: whoever waits also polls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPool};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::postgres::{Session, answered};
+use crate::run::RunId;
+
+/// Changed runs that a slow listener may fall behind by; it then looks at everything again.
+const CHANGES_KEPT: usize = 1_024;
+/// The channel, of the database.
+const CHANNEL: &str = "peak_braze";
+/// What is sent in place of a run where workers are to look.
+const RING: &str = "ring";
+/// Waits before listening again after the connection was lost: the first, doubled to the longest.
+const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// Tells of changes.
+pub(super) struct Herald {
+    pub wake: Arc<Notify>,
+    pub changed: broadcast::Sender<RunId>,
+    /// Tells this process's messages from others'.
+    name: Uuid,
+}
+
+impl Herald {
+    pub(super) fn new() -> Self {
+        let (changed, _) = broadcast::channel(CHANGES_KEPT);
+        Self { wake: Arc::default(), changed, name: Uuid::new_v4() }
+    }
+
+    /// Tells this process.
+    pub(super) fn announce(&self, told: &[RunId], rings: bool) {
+        for run in told {
+            // Nobody may be listening.
+            let _ = self.changed.send(*run);
+        }
+        if rings {
+            self.wake.notify_waiters();
+        }
+    }
+
+    /// Tells the other replicas, once the transaction is committed.
+    pub(super) async fn send(
+        &self,
+        session: &mut Session,
+        told: &[RunId],
+        rings: bool,
+    ) -> Result<(), sqlx::Error> {
+        let mut messages: Vec<String> = told.iter().map(|run| format!("{} {run}", self.name)).collect();
+        if rings {
+            messages.push(format!("{} {RING}", self.name));
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let (connection, is_asking) = session.parts();
+        let asked =
+            sqlx::query("-- herald::send\n select pg_notify($1, message) from unnest($2::text[]) as message")
+                .bind(CHANNEL)
+                .bind(messages)
+                .persistent(false)
+                .execute(connection);
+        answered(is_asking, asked).await.map(drop)
+    }
+
+    /// Hears what other replicas tell, until stopped.
+    pub(super) fn listen(self: &Arc<Self>, pool: PgPool) -> JoinHandle<()> {
+        let herald = self.clone();
+        tokio::spawn(async move {
+            let mut wait = LISTEN_AGAIN.0;
+            loop {
+                if herald.hear(&pool).await {
+                    wait = LISTEN_AGAIN.0;
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LISTEN_AGAIN.1);
+            }
+        })
+    }
+
+    /// Hears until the connection is lost. Whether there was one.
+    async fn hear(&self, pool: &PgPool) -> bool {
+        let Ok(mut listener) = PgListener::connect_with(pool).await else { return false };
+        listener.eager_reconnect(false);
+        if listener.listen(CHANNEL).await.is_err() {
+            return false;
+        }
+        // Whatever was told while nobody listened.
+        self.wake.notify_waiters();
+        while let Ok(Some(notification)) = listener.try_recv().await {
+            self.heard(notification.payload());
+        }
+        true
+    }
+
+    fn heard(&self, message: &str) {
+        let Some((name, what)) = message.split_once(' ') else { return };
+        if name == self.name.to_string() {
+            return;
+        }
+        match what.parse() {
+            Ok(run) => self.announce(&[run], false),
+            Err(_) => self.announce(&[], what == RING),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Many rows of the sent table at once: the way each database writes them fastest.
+
+use sqlx::{Sqlite, SqliteConnection};
+
+use super::SentRow;
+use super::column::Key;
+use super::postgres::{Session, answered};
+use super::store::{Side, Tx};
+
+/// Marks of run number `$2`, to whatever workspace its earlier attempts sent, and of this target those that no other
+/// claim stands behind: a plan may begin beside an active run.
+macro_rules! left_behind {
+    () => {
+        "where in_flight.run = $2
+           or in_flight.target = $1 and not exists (select 1 from runs where runs.number = in_flight.run
+             and runs.state in ('running', 'waiting') and runs.lease_expires_at is not null)"
+    };
+}
+pub(super) use left_behind;
+
+/// Rows of one statement: five values each, under SQLite's 32,766 of a statement.
+const ROWS_TOGETHER: usize = 6_000;
+
+/// Writes these rows, of two on one customer the later.
+pub(super) async fn write(tx: &mut Tx, target: i64, rows: &[SentRow<'_>]) -> Result<(), sqlx::Error> {
+    match tx.side() {
+        Side::Sqlite(connection) => write_sqlite(connection, target, rows).await,
+        Side::Postgres(session) => write_postgres(session, target, rows).await,
+    }
+}
+
+async fn write_sqlite(
+    connection: &mut SqliteConnection,
+    target: i64,
+    rows: &[SentRow<'_>],
+) -> Result<(), sqlx::Error> {
+    for some in rows.chunks(ROWS_TOGETHER) {
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+            "-- rows::write
+             insert into sent (target, customer_id, digests, in_doubt, rejected) ",
+        );
+        query.push_values(some, |mut values, row| {
+            values
+                .push_bind(target)
+                .push_bind(row.customer_id)
+                .push_bind(row.digests)
+                .push_bind(row.flag.in_doubt)
+                .push_bind(row.flag.rejected);
+        });
+        query.push(
+            " on conflict (target, customer_id) do update set digests = excluded.digests,
+                in_doubt = excluded.in_doubt, rejected = excluded.rejected",
+        );
+        query.build().persistent(some.len() == ROWS_TOGETHER).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// In one statement and in key order: two writers cannot wait for each other, and pages are touched once.
+async fn write_postgres(session: &mut Session, target: i64, rows: &[SentRow<'_>]) -> Result<(), sqlx::Error> {
+    let mut sorted: Vec<&SentRow<'_>> = rows.iter().rev().collect();
+    // Of two the later comes first, and is the one that is kept.
+    sorted.sort_by_key(|row| row.customer_id);
+    sorted.dedup_by_key(|row| row.customer_id);
+    if sorted.is_empty() {
+        return Ok(());
+    }
+    let (connection, is_asking) = session.parts();
+    let asked = sqlx::query(
+        "-- rows::write
+         insert into sent (target, customer_id, digests, in_doubt, rejected)
+         select $1, * from unnest($2::text[], $3::bytea[], $4::bool[], $5::bool[])
+         on conflict (target, customer_id) do update set digests = excluded.digests,
+           in_doubt = excluded.in_doubt, rejected = excluded.rejected",
+    )
+    .bind(target)
+    .bind(sorted.iter().map(|row| Key(row.customer_id)).collect::<Vec<_>>())
+    .bind(sorted.iter().map(|row| row.digests).collect::<Vec<_>>())
+    .bind(sorted.iter().map(|row| row.flag.in_doubt).collect::<Vec<_>>())
+    .bind(sorted.iter().map(|row| row.flag.rejected).collect::<Vec<_>>())
+    .persistent(false)
+    .execute(connection);
+    answered(is_asking, asked).await.map(drop)
+}
+
+/// Turns the marks left behind into customers in doubt.
+pub(super) async fn doubt(tx: &mut Tx, target: i64, run: i64) -> Result<(), sqlx::Error> {
+    match tx.side() {
+        Side::Sqlite(connection) => doubt_sqlite(connection, target, run).await,
+        Side::Postgres(session) => doubt_postgres(session, target, run).await,
+    }
+}
+
+async fn doubt_sqlite(connection: &mut SqliteConnection, target: i64, run: i64) -> Result<(), sqlx::Error> {
+    let doubted = sqlx::query(concat!(
+        "-- rows::doubt
+         insert into sent (target, customer_id, digests, in_doubt)
+         select in_flight.target, key.value, x'', 1
+         from in_flight, json_each(cast(in_flight.customers as text)) as key ",
+        left_behind!(),
+        " on conflict (target, customer_id) do update set in_doubt = 1",
+    ));
+    doubted.bind(target).bind(run).execute(&mut *connection).await?;
+    let gone = sqlx::query(concat!("-- rows::doubt\n delete from in_flight ", left_behind!()));
+    gone.bind(target).bind(run).execute(connection).await.map(drop)
+}
+
+/// In one statement: between two of them another run may leave a mark behind, which would go undoubted.
+async fn doubt_postgres(session: &mut Session, target: i64, run: i64) -> Result<(), sqlx::Error> {
+    let (connection, is_asking) = session.parts();
+    let asked = sqlx::query(concat!(
+        "-- rows::doubt
+         with behind as (delete from in_flight ",
+        left_behind!(),
+        " returning in_flight.target, in_flight.customers)
+         insert into sent (target, customer_id, digests, in_doubt)
+         select distinct target, customer collate \"C\" as customer, '\\x'::bytea, true
+         from behind, unnest(customers) as customer order by 1, 2
+         on conflict (target, customer_id) do update set in_doubt = true"
+    ))
+    .bind(target)
+    .bind(run)
+    .persistent(false)
+    .execute(connection);
+    answered(is_asking, asked).await.map(drop)
+}
