@@ -3,6 +3,8 @@
 //! A claim is a value: every write of its holder carries the epoch and changes one row, or the lease is lost. Wall
 //! clocks only say when a claim may be taken over; whether it still holds is told by a local clock that never jumps.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -18,6 +20,9 @@ use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Ta
 
 /// How often a run may crash its process before it is given up. Source: contract, run error `crashed`.
 const MOST_CRASHES: i64 = 5;
+/// Waits before a run that somebody had locked is looked at again: the first, doubled to the longest; half a second
+/// in all, and the worker's next look comes a second later.
+const TAKE_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(256));
 /// A time-bound claim on a run. After `expires` any worker may claim it anew; whoever still holds the old claim
 /// changes nothing, for its epoch no longer matches.
 #[derive(Clone, Debug)]
@@ -86,13 +91,22 @@ impl Ledger {
     }
 
     async fn claim_of(&self, wanted: &Wanted<'_>) -> Result<Option<Lease>, LedgerError> {
+        let mut wait = TAKE_AGAIN.0;
         loop {
             if self.claimable(wanted).await?.is_none() {
                 return Ok(None);
             }
             // Read before the write: the lease counts from when it was asked for.
             let asked = Instant::now();
-            let Some(row) = self.take(wanted).await? else { return Ok(None) };
+            let Some(row) = self.take(wanted).await? else {
+                // Another replica claims it, or somebody joins it: who of the two shows in a moment.
+                if wait > TAKE_AGAIN.1 {
+                    return Ok(None);
+                }
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+                continue;
+            };
             let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
             let lease = Lease {
                 number: u32::try_from(row.number).unwrap_or(u32::MAX),

@@ -9,13 +9,13 @@ use peak_braze::ledger::{Flag, Group, Ledger, LedgerError, NewRejection, NewRun,
 use peak_braze::run::{Mode, Progress, RunState};
 
 use crate::ledger_suite::{
-    LEASE_SECS, SYNC, checkpoint, claim, deliver, delivery, finish, new_run, queue, start, state,
+    LEASE_SECS, SYNC, Time, checkpoint, claim, deliver, delivery, finish, new_run, queue, start, state,
 };
 
 /// A ledger file in a folder of its own.
 struct Bed {
     ledger: Ledger,
-    clock: Clock,
+    time: Time,
     folder: tempfile::TempDir,
 }
 
@@ -23,7 +23,7 @@ async fn bed() -> Bed {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clock = Clock::manual(start());
     let ledger = Ledger::open(&settings(&folder), clock.clone()).await.expect("a new ledger");
-    Bed { ledger, clock, folder }
+    Bed { ledger, time: Time::of_this_process(clock), folder }
 }
 
 fn settings(folder: &tempfile::TempDir) -> config::Ledger {
@@ -41,7 +41,7 @@ impl Bed {
     }
 
     async fn open(&self) -> Result<Ledger, LedgerError> {
-        Ledger::open(&settings(&self.folder), self.clock.clone()).await
+        Ledger::open(&settings(&self.folder), self.time.clock.clone()).await
     }
 
     /// Another process on the file, which our lock does not keep out.
@@ -51,16 +51,16 @@ impl Bed {
 
     /// The process dies: nothing is given back, and another one starts.
     async fn restart(self) -> Self {
-        let Self { ledger, clock, folder } = self;
+        let Self { ledger, time, folder } = self;
         drop(ledger);
         let ledger = loop {
             // Let go of once the dropped ledger's last task has ended.
-            match Ledger::open(&settings(&folder), clock.clone()).await {
+            match Ledger::open(&settings(&folder), time.clock.clone()).await {
                 Err(LedgerError::InUse { .. }) => tokio::task::yield_now().await,
                 opened => break opened.expect("the same ledger"),
             }
         };
-        Self { ledger, clock, folder }
+        Self { ledger, time, folder }
     }
 }
 

@@ -17,6 +17,7 @@ mod delta;
 mod full_disk;
 mod layers;
 mod ledger;
+mod ledger_postgres;
 mod ledger_suite;
 mod plan;
 mod postgres_run;

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use peak_braze::clock::Clock;
 use peak_braze::ledger::{Decision, Ledger, LedgerError, NewDelivery, Recorded, RefusedDelivery, RunFilter};
 use peak_braze::run::{RunId, RunState};
 
-use super::{SYNC, claim, deliver, delivery, finish, start};
+use super::{SYNC, Time, claim, deliver, delivery, finish, start};
 
 fn run_of(recorded: &Recorded) -> Option<RunId> {
     match recorded {
@@ -18,7 +17,7 @@ fn run_of(recorded: &Recorded) -> Option<RunId> {
     }
 }
 
-pub async fn a_hundred_identical_deliveries_are_one_run(ledger: &Ledger, _: &Clock) {
+pub async fn a_hundred_identical_deliveries_are_one_run(ledger: &Ledger, _: &Time) {
     let recorded = join_all((0..100).map(|_| ledger.record_delivery(delivery("evt-1", 1)))).await;
     let recorded: Vec<Recorded> = recorded.into_iter().map(|one| one.expect("recorded")).collect();
     let accepted = recorded.iter().filter(|one| matches!(one, Recorded::Accepted { .. })).count();
@@ -31,7 +30,7 @@ pub async fn a_hundred_identical_deliveries_are_one_run(ledger: &Ledger, _: &Clo
     assert_eq!(times, [("accepted", 1), ("duplicate", 99)]);
 }
 
-pub async fn deliveries_that_come_together_share_one_run(ledger: &Ledger, _: &Clock) {
+pub async fn deliveries_that_come_together_share_one_run(ledger: &Ledger, _: &Time) {
     let ids: Vec<String> = (0..300).map(|number| format!("evt-{number}")).collect();
     let together = ids.iter().enumerate().map(|(number, id)| {
         let sync = if number % 2 == 0 { SYNC } else { "segments" };
@@ -44,7 +43,7 @@ pub async fn deliveries_that_come_together_share_one_run(ledger: &Ledger, _: &Cl
     assert_eq!(ledger.runs(&RunFilter::default(), 10, None).await.expect("a list").items.len(), 2);
 }
 
-pub async fn a_repeat_finds_the_first_run_and_another_body_conflicts(ledger: &Ledger, _: &Clock) {
+pub async fn a_repeat_finds_the_first_run_and_another_body_conflicts(ledger: &Ledger, _: &Time) {
     let id = deliver(ledger, "evt-1").await;
     let again = ledger.record_delivery(delivery("evt-1", 1)).await.expect("recorded");
     let expected = Recorded::Duplicate { delivery_id: "evt-1".to_owned(), run: Some((id, RunState::Queued)) };
@@ -63,7 +62,7 @@ pub async fn a_repeat_finds_the_first_run_and_another_body_conflicts(ledger: &Le
     assert_eq!(run.trigger.deliveries, ["evt-1"]);
 }
 
-pub async fn ignored_deliveries_run_nothing(ledger: &Ledger, _: &Clock) {
+pub async fn ignored_deliveries_run_nothing(ledger: &Ledger, _: &Time) {
     let ignored = NewDelivery { decision: Decision::Ignored("event_type"), ..delivery("evt-1", 1) };
     let expected = Recorded::Ignored { delivery_id: "evt-1".to_owned() };
     assert_eq!(ledger.record_delivery(ignored.clone()).await.expect("recorded"), expected);
@@ -75,7 +74,7 @@ pub async fn ignored_deliveries_run_nothing(ledger: &Ledger, _: &Clock) {
     assert_eq!((line.reason.as_deref(), line.run_id), (Some("event_type"), None));
 }
 
-pub async fn deliveries_without_an_id_are_never_duplicates(ledger: &Ledger, _: &Clock) {
+pub async fn deliveries_without_an_id_are_never_duplicates(ledger: &Ledger, _: &Time) {
     let nameless = || NewDelivery { delivery_id: None, ..delivery("", 1) };
     let recorded = join_all((0..20).map(|_| ledger.record_delivery(nameless()))).await;
     let mut ids = BTreeSet::new();
@@ -88,7 +87,7 @@ pub async fn deliveries_without_an_id_are_never_duplicates(ledger: &Ledger, _: &
     assert_eq!(ids.len(), 20);
 }
 
-pub async fn lists_page_through_every_delivery_once(ledger: &Ledger, _: &Clock) {
+pub async fn lists_page_through_every_delivery_once(ledger: &Ledger, _: &Time) {
     for number in 0..7 {
         let received_at = start() + TimeDelta::seconds(number / 2);
         let one = NewDelivery { received_at, ..delivery(&format!("evt-{number}"), 1) };
@@ -121,7 +120,7 @@ pub async fn lists_page_through_every_delivery_once(ledger: &Ledger, _: &Clock) 
     }
 }
 
-pub async fn a_run_shows_its_newest_hundred_deliveries(ledger: &Ledger, _: &Clock) {
+pub async fn a_run_shows_its_newest_hundred_deliveries(ledger: &Ledger, _: &Time) {
     let mut id = None;
     for number in 0..103 {
         id = Some(deliver(ledger, &format!("evt-{number}")).await);
@@ -132,7 +131,7 @@ pub async fn a_run_shows_its_newest_hundred_deliveries(ledger: &Ledger, _: &Cloc
     assert_eq!(run.model.name.as_deref(), Some("model of evt-102"), "the latest callback's");
 }
 
-pub async fn one_id_with_two_bodies_at_once_is_one_run_and_conflicts(ledger: &Ledger, _: &Clock) {
+pub async fn one_id_with_two_bodies_at_once_is_one_run_and_conflicts(ledger: &Ledger, _: &Time) {
     let together = (0..40).map(|number| ledger.record_delivery(delivery("evt-1", number % 2)));
     let recorded: Vec<Recorded> =
         join_all(together).await.into_iter().map(|one| one.expect("recorded")).collect();

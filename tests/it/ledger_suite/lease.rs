@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use peak_braze::clock::Clock;
 use peak_braze::ledger::{Group, Lease, Ledger};
 use peak_braze::run::{Forecast, Mode, Phase, Progress, RunError, RunState};
 use tokio::time::Instant;
 
-use super::{SYNC, checkpoint, claim, ending, finish, is_lost, outlast_the_lease, queue, state, try_claim};
+use super::{
+    SYNC, Time, checkpoint, claim, ending, finish, is_lost, outlast_the_lease, queue, state, try_claim,
+};
 
-pub async fn two_workers_never_have_the_same_run(ledger: &Ledger, _: &Clock) {
+pub async fn two_workers_never_have_the_same_run(ledger: &Ledger, _: &Time) {
     for _ in 0..10 {
         queue(ledger, Mode::Delta).await;
         let claims = join_all((0..8).map(|_| try_claim(ledger))).await;
@@ -21,12 +22,12 @@ pub async fn two_workers_never_have_the_same_run(ledger: &Ledger, _: &Clock) {
     }
 }
 
-pub async fn a_lost_lease_changes_nothing(ledger: &Ledger, clock: &Clock) {
+pub async fn a_lost_lease_changes_nothing(ledger: &Ledger, time: &Time) {
     let id = queue(ledger, Mode::Delta).await;
     let mut old = claim(ledger).await;
     let target = ledger.target(SYNC, "braze", &["a"]).await.expect("a target").number;
     let mark = ledger.mark_in_flight(&old, target, &["c-1"]).await.expect("marked");
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     let new = claim(ledger).await;
     assert!(new.epoch > old.epoch);
     let before = ledger.run(id).await.expect("a ledger").expect("a run");
@@ -34,7 +35,7 @@ pub async fn a_lost_lease_changes_nothing(ledger: &Ledger, clock: &Clock) {
     let progress = Progress { done: 99, ..Progress::default() };
     assert!(is_lost(ledger.heartbeat(&mut old).await));
     assert!(is_lost(ledger.show_progress(&old, progress, None, Some("first_run")).await));
-    assert!(is_lost(ledger.show_waiting(&old, Phase::Settling, Some(clock.now())).await));
+    assert!(is_lost(ledger.show_waiting(&old, Phase::Settling, Some(time.now())).await));
     assert!(is_lost(ledger.mark_in_flight(&old, target, &["c-2"]).await));
     assert!(is_lost(ledger.doubt_in_flight(&old, target).await));
     let stale = checkpoint(9);
@@ -45,7 +46,7 @@ pub async fn a_lost_lease_changes_nothing(ledger: &Ledger, clock: &Clock) {
         cleared: Vec::new(),
         checkpoint: &stale,
         progress,
-        sent_at: Some(clock.now()),
+        sent_at: Some(time.now()),
     };
     assert!(is_lost(ledger.record_group(&old, target, group).await));
     assert!(is_lost(ledger.release(old.clone(), None, true, None).await));
@@ -59,7 +60,7 @@ pub async fn a_lost_lease_changes_nothing(ledger: &Ledger, clock: &Clock) {
     finish(ledger, new, RunState::Succeeded).await;
 }
 
-pub async fn a_lost_plan_records_nothing(ledger: &Ledger, clock: &Clock) {
+pub async fn a_lost_plan_records_nothing(ledger: &Ledger, time: &Time) {
     let forecast = |changed| Forecast {
         mode: Mode::Delta,
         promoted: None,
@@ -75,7 +76,7 @@ pub async fn a_lost_plan_records_nothing(ledger: &Ledger, clock: &Clock) {
     };
     let id = queue(ledger, Mode::Plan).await;
     let old = claim(ledger).await;
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     let new = claim(ledger).await;
     ledger.record_plan(&new, &forecast(1)).await.expect("recorded");
     assert!(is_lost(ledger.record_plan(&old, &forecast(9)).await));
@@ -83,17 +84,17 @@ pub async fn a_lost_plan_records_nothing(ledger: &Ledger, clock: &Clock) {
     assert_eq!(run.plan.map(|plan| plan.changed), Some(1));
 }
 
-pub async fn an_expired_lease_is_claimed_anew_and_goes_on(ledger: &Ledger, clock: &Clock) {
+pub async fn an_expired_lease_is_claimed_anew_and_goes_on(ledger: &Ledger, time: &Time) {
     queue(ledger, Mode::Delta).await;
     let asked = Instant::now();
     let mut lease = claim(ledger).await;
     assert!(lease.expires > asked);
     assert!(try_claim(ledger).await.is_none(), "while it lasts");
-    clock.advance(TimeDelta::seconds(15));
+    time.advance(TimeDelta::seconds(15)).await;
     let expires = lease.expires;
     ledger.heartbeat(&mut lease).await.expect("renewed");
     assert!(lease.expires >= expires);
-    clock.advance(TimeDelta::seconds(15));
+    time.advance(TimeDelta::seconds(15)).await;
     assert!(try_claim(ledger).await.is_none(), "the heartbeat renewed it");
     let kept = checkpoint(7);
     let group = Group {
@@ -106,15 +107,15 @@ pub async fn an_expired_lease_is_claimed_anew_and_goes_on(ledger: &Ledger, clock
         sent_at: None,
     };
     ledger.record_group(&lease, 1, group).await.expect("recorded");
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     let next = claim(ledger).await;
     assert_eq!((next.run.attempt, next.checkpoint), (2, Some(kept)));
     assert_eq!(next.run.started_at, lease.run.started_at, "when it was first claimed");
 }
 
-pub async fn a_run_given_back_waits_until_it_is_due(ledger: &Ledger, clock: &Clock) {
+pub async fn a_run_given_back_waits_until_it_is_due(ledger: &Ledger, time: &Time) {
     let id = queue(ledger, Mode::Delta).await;
-    let due = clock.now() + TimeDelta::minutes(5);
+    let due = time.now() + TimeDelta::minutes(5);
     let error = RunError { code: "source_unreachable".into(), message: "no".into(), retryable: true };
     ledger.release(claim(ledger).await, Some(due), false, Some(error.clone())).await.expect("given back");
     let run = ledger.run(id).await.expect("a ledger").expect("a run");
@@ -122,21 +123,21 @@ pub async fn a_run_given_back_waits_until_it_is_due(ledger: &Ledger, clock: &Clo
     let follow_up = queue(ledger, Mode::Delta).await;
     assert_ne!(follow_up, id, "a run that was claimed is not joined");
     assert!(try_claim(ledger).await.is_none(), "and the follow-up stays behind it");
-    clock.set(due);
+    time.set(due).await;
     let lease = claim(ledger).await;
     assert_eq!((lease.run.id, lease.run.attempt, lease.run.throttled_until), (id, 2, None));
     finish(ledger, lease, RunState::Succeeded).await;
     assert_eq!(claim(ledger).await.run.id, follow_up);
 }
 
-pub async fn the_fifth_crash_ends_the_run(ledger: &Ledger, clock: &Clock) {
+pub async fn the_fifth_crash_ends_the_run(ledger: &Ledger, time: &Time) {
     let id = queue(ledger, Mode::Delta).await;
     for attempt in 1..=5 {
         let lease = claim(ledger).await;
         assert_eq!(lease.run.attempt, attempt);
         match attempt % 2 {
             0 => ledger.release(lease, None, true, None).await.expect("given back"),
-            _ => outlast_the_lease(clock),
+            _ => outlast_the_lease(time).await,
         }
     }
     let follow_up = queue(ledger, Mode::Delta).await;
@@ -147,7 +148,7 @@ pub async fn the_fifth_crash_ends_the_run(ledger: &Ledger, clock: &Clock) {
     assert_eq!(ledger.sync_state(SYNC).await.expect("a ledger").watermark, None);
 }
 
-pub async fn waits_and_clean_stops_are_no_crashes(ledger: &Ledger, _: &Clock) {
+pub async fn waits_and_clean_stops_are_no_crashes(ledger: &Ledger, _: &Time) {
     let id = queue(ledger, Mode::Delta).await;
     for _ in 0..12 {
         ledger.release(claim(ledger).await, None, false, None).await.expect("given back");
@@ -157,7 +158,7 @@ pub async fn waits_and_clean_stops_are_no_crashes(ledger: &Ledger, _: &Clock) {
     assert_eq!(state(ledger, id).await, RunState::Running);
 }
 
-pub async fn a_request_to_cancel_is_heard_with_the_heartbeat(ledger: &Ledger, clock: &Clock) {
+pub async fn a_request_to_cancel_is_heard_with_the_heartbeat(ledger: &Ledger, time: &Time) {
     let id = queue(ledger, Mode::Delta).await;
     let mut lease = claim(ledger).await;
     ledger.heartbeat(&mut lease).await.expect("renewed");
@@ -165,6 +166,6 @@ pub async fn a_request_to_cancel_is_heard_with_the_heartbeat(ledger: &Ledger, cl
     assert_eq!(ledger.cancel(id).await.expect("asked"), RunState::Running);
     ledger.heartbeat(&mut lease).await.expect("renewed");
     assert!(lease.cancel_requested);
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     assert!(claim(ledger).await.cancel_requested, "the next attempt hears it too");
 }

@@ -1,5 +1,5 @@
 //! What every ledger promises, told once and run against each database. A story takes an open ledger with nothing in
-//! it, and the clock that ledger goes by.
+//! it, and the time that ledger goes by.
 
 pub mod deliveries;
 pub mod lease;
@@ -54,7 +54,7 @@ macro_rules! each_story {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $story() {
                     let bed = $open().await;
-                    $crate::ledger_suite::$room::$story(&bed.ledger, &bed.clock).await;
+                    $crate::ledger_suite::$room::$story(&bed.ledger, &bed.time).await;
                     bed.ledger.close().await;
                 }
             )+
@@ -62,6 +62,44 @@ macro_rules! each_story {
     )+ };
 }
 pub(crate) use each_story;
+
+/// The time a ledger goes by: our clock's, and that of the database where replicas share one.
+pub struct Time {
+    pub clock: Clock,
+    database: Option<sqlx::PgPool>,
+}
+
+impl Time {
+    pub fn of_this_process(clock: Clock) -> Self {
+        Self { clock, database: None }
+    }
+
+    /// A database whose clock stands where this one does.
+    pub async fn of_the_database(clock: Clock, database: sqlx::PgPool) -> Self {
+        let time = Self { clock, database: Some(database) };
+        time.set(time.now()).await;
+        time
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub async fn advance(&self, by: TimeDelta) {
+        self.set(self.now() + by).await;
+    }
+
+    pub async fn set(&self, to: DateTime<Utc>) {
+        self.clock.set(to);
+        let Some(database) = &self.database else { return };
+        let sql = format!(
+            "create or replace function peak_braze.ledger_now() returns timestamptz language sql volatile
+             as $$ select timestamptz '{}' $$",
+            to.to_rfc3339()
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(database).await.expect("its clock is set");
+    }
+}
 
 pub const SYNC: &str = "predictions";
 
@@ -153,8 +191,8 @@ pub async fn finish(ledger: &Ledger, lease: Lease, state: RunState) {
 }
 
 /// Lets every claim run out.
-pub fn outlast_the_lease(clock: &Clock) {
-    clock.advance(TimeDelta::seconds(i64::try_from(LEASE_SECS).expect("a few seconds") + 1));
+pub async fn outlast_the_lease(time: &Time) {
+    time.advance(TimeDelta::seconds(i64::try_from(LEASE_SECS).expect("a few seconds") + 1)).await;
 }
 
 pub fn is_lost<T>(result: Result<T, LedgerError>) -> bool {

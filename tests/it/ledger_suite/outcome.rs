@@ -2,19 +2,18 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use peak_braze::clock::Clock;
 use peak_braze::ledger::{Finish, Ledger, LedgerError, NewDelivery, Recorded, SyncState};
 use peak_braze::run::{Mode, RunError, RunState};
 
 use super::{
-    SYNC, checkpoint, claim, deliver, delivery, ending, finish, is_lost, queue, start, state, try_claim,
+    SYNC, Time, checkpoint, claim, deliver, delivery, ending, finish, is_lost, queue, start, state, try_claim,
 };
 
 async fn known(ledger: &Ledger) -> SyncState {
     ledger.sync_state(SYNC).await.expect("a ledger")
 }
 
-pub async fn the_watermark_never_goes_back(ledger: &Ledger, clock: &Clock) {
+pub async fn the_watermark_never_goes_back(ledger: &Ledger, time: &Time) {
     let before_1970 = "1960-01-01T00:00:00Z".parse().expect("a time");
     let hour = TimeDelta::hours(1);
     let mut moved_at = None;
@@ -26,18 +25,18 @@ pub async fn the_watermark_never_goes_back(ledger: &Ledger, clock: &Clock) {
         (Some(start() + hour), start() + hour),
     ] {
         queue(ledger, Mode::Delta).await;
-        clock.advance(TimeDelta::minutes(1));
+        time.advance(TimeDelta::minutes(1)).await;
         let moves = to == Some(stands);
         let end = Finish { watermark: to, ..ending(RunState::Succeeded) };
         ledger.finish(claim(ledger).await, end).await.expect("finished");
-        moved_at = if moves { Some(clock.now()) } else { moved_at };
+        moved_at = if moves { Some(time.now()) } else { moved_at };
         let known = known(ledger).await;
         assert_eq!((known.watermark, known.watermark_moved_at), (Some(stands), moved_at));
     }
     assert_eq!(known(ledger).await.fingerprint.as_deref(), Some("braze:1"));
 }
 
-pub async fn a_failed_run_moves_nothing(ledger: &Ledger, _: &Clock) {
+pub async fn a_failed_run_moves_nothing(ledger: &Ledger, _: &Time) {
     for failed in [RunState::Failed, RunState::Cancelled] {
         let id = queue(ledger, Mode::Full).await;
         let end = Finish { watermark: Some(start()), was_full: true, ..ending(failed) };
@@ -46,7 +45,7 @@ pub async fn a_failed_run_moves_nothing(ledger: &Ledger, _: &Clock) {
     }
 }
 
-pub async fn a_plan_changes_nothing_but_itself(ledger: &Ledger, _: &Clock) {
+pub async fn a_plan_changes_nothing_but_itself(ledger: &Ledger, _: &Time) {
     queue(ledger, Mode::Delta).await;
     let error = RunError { code: "braze_unauthorized".into(), message: "no".into(), retryable: false };
     let blocked = Finish { error: Some(error), blocks: true, ..ending(RunState::Failed) };
@@ -58,14 +57,14 @@ pub async fn a_plan_changes_nothing_but_itself(ledger: &Ledger, _: &Clock) {
     assert_eq!((known(ledger).await, state(ledger, id).await), (before, RunState::Succeeded));
 }
 
-pub async fn a_blocked_sync_is_freed_by_a_success(ledger: &Ledger, clock: &Clock) {
-    let since = clock.now();
+pub async fn a_blocked_sync_is_freed_by_a_success(ledger: &Ledger, time: &Time) {
+    let since = time.now();
     for _ in 0..2 {
         queue(ledger, Mode::Delta).await;
         let error = RunError { code: "braze_forbidden".into(), message: "no".into(), retryable: false };
         let end = Finish { error: Some(error), blocks: true, ..ending(RunState::Failed) };
         ledger.finish(claim(ledger).await, end).await.expect("finished");
-        clock.advance(TimeDelta::minutes(5));
+        time.advance(TimeDelta::minutes(5)).await;
         let blocked = known(ledger).await.blocked.expect("blocked");
         assert_eq!((blocked.code.as_str(), blocked.since), ("braze_forbidden", since));
     }
@@ -76,7 +75,7 @@ pub async fn a_blocked_sync_is_freed_by_a_success(ledger: &Ledger, clock: &Clock
     assert!(!ledger.unblock(SYNC).await.expect("a ledger"));
 }
 
-pub async fn a_finished_run_never_changes(ledger: &Ledger, clock: &Clock) {
+pub async fn a_finished_run_never_changes(ledger: &Ledger, time: &Time) {
     let id = queue(ledger, Mode::Delta).await;
     let mut lease = claim(ledger).await;
     let unfinished = ledger.finish(lease.clone(), ending(RunState::Waiting)).await;
@@ -84,7 +83,7 @@ pub async fn a_finished_run_never_changes(ledger: &Ledger, clock: &Clock) {
     finish(ledger, lease.clone(), RunState::Succeeded).await;
     let run = ledger.run(id).await.expect("a ledger").expect("a run");
     assert_eq!((run.state, run.tally), (RunState::Succeeded, checkpoint(3).tally));
-    clock.advance(TimeDelta::hours(1));
+    time.advance(TimeDelta::hours(1)).await;
     assert!(is_lost(ledger.finish(lease.clone(), ending(RunState::Failed)).await));
     assert!(is_lost(ledger.release(lease.clone(), None, false, None).await));
     assert!(is_lost(ledger.heartbeat(&mut lease).await));
@@ -93,25 +92,25 @@ pub async fn a_finished_run_never_changes(ledger: &Ledger, clock: &Clock) {
     assert_eq!(ledger.run(id).await.expect("a ledger").expect("a run"), run);
 }
 
-pub async fn pruning_keeps_what_is_still_needed(ledger: &Ledger, clock: &Clock) {
+pub async fn pruning_keeps_what_is_still_needed(ledger: &Ledger, time: &Time) {
     let old = deliver(ledger, "evt-1").await;
     finish(ledger, claim(ledger).await, RunState::Succeeded).await;
     let quiet = queue(ledger, Mode::Delta).await;
     finish(ledger, claim(ledger).await, RunState::Succeeded).await;
     let open = queue(ledger, Mode::Delta).await;
     // The beds keep 7 days; a delivery's id is known for 30 all the same, and with it the run it names.
-    ledger.prune(clock.now() + TimeDelta::days(29)).await.expect("pruned");
+    ledger.prune(time.now() + TimeDelta::days(29)).await.expect("pruned");
     let run = async |id| ledger.run(id).await.expect("a ledger");
     assert!(run(quiet).await.is_none() && run(old).await.is_some() && run(open).await.is_some());
     let again = ledger.record_delivery(delivery("evt-1", 1)).await.expect("recorded");
     assert!(matches!(again, Recorded::Duplicate { run: Some((id, RunState::Succeeded)), .. } if id == old));
-    let pruned = ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned");
+    let pruned = ledger.prune(time.now() + TimeDelta::days(31)).await.expect("pruned");
     assert!(pruned.rows >= 2, "{pruned:?}");
     assert!(run(old).await.is_none() && run(open).await.is_some());
-    assert_eq!(ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned").rows, 0);
+    assert_eq!(ledger.prune(time.now() + TimeDelta::days(31)).await.expect("pruned").rows, 0);
 }
 
-pub async fn pruning_goes_in_steps_to_the_end(ledger: &Ledger, clock: &Clock) {
+pub async fn pruning_goes_in_steps_to_the_end(ledger: &Ledger, time: &Time) {
     let ids: Vec<String> = (0..4_500).map(|number| format!("evt-{number}")).collect();
     for some in ids.chunks(4_000) {
         for one in join_all(some.iter().map(|id| ledger.record_delivery(delivery(id, 1)))).await {
@@ -119,13 +118,13 @@ pub async fn pruning_goes_in_steps_to_the_end(ledger: &Ledger, clock: &Clock) {
         }
     }
     let open = queue(ledger, Mode::Delta).await;
-    let pruned = ledger.prune(clock.now() + TimeDelta::days(31)).await.expect("pruned");
+    let pruned = ledger.prune(time.now() + TimeDelta::days(31)).await.expect("pruned");
     assert_eq!(pruned.rows, 4_500, "more than two steps of deliveries");
     assert_eq!(ledger.deliveries(None, 9, None).await.expect("a list").items.len(), 0);
     assert_eq!(state(ledger, open).await, RunState::Queued, "what is queued stays");
 }
 
-pub async fn an_id_that_comes_again_after_pruning_is_listed_with_its_new_run(ledger: &Ledger, clock: &Clock) {
+pub async fn an_id_that_comes_again_after_pruning_is_listed_with_its_new_run(ledger: &Ledger, time: &Time) {
     let at = |days| start() + TimeDelta::days(days);
     let again = async |days| {
         let again = NewDelivery { received_at: at(days), ..delivery("evt-1", 1) };
@@ -134,7 +133,7 @@ pub async fn an_id_that_comes_again_after_pruning_is_listed_with_its_new_run(led
     let first = deliver(ledger, "evt-1").await;
     finish(ledger, claim(ledger).await, RunState::Succeeded).await;
     assert!(matches!(again(20).await, Recorded::Duplicate { run: Some((id, _)), .. } if id == first));
-    clock.set(at(31));
+    time.set(at(31)).await;
     ledger.prune(at(31)).await.expect("pruned");
     let Recorded::Accepted { run_id: second, .. } = again(31).await else { panic!("forgotten by then") };
     assert!(matches!(again(31).await, Recorded::Duplicate { run: Some((id, _)), .. } if id == second));

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
-use peak_braze::clock::Clock;
 use peak_braze::ledger::{Ledger, LedgerError, NewRun, RunFilter};
 use peak_braze::run::{Mode, Run, RunId, RunState};
 
-use super::{SYNC, claim, deliver, finish, keyed, new_run, queue, start, state, try_claim};
+use super::{SYNC, Time, claim, deliver, finish, keyed, new_run, queue, start, state, try_claim};
 
-pub async fn triggers_join_the_queued_run_and_widen_it(ledger: &Ledger, _: &Clock) {
+pub async fn triggers_join_the_queued_run_and_widen_it(ledger: &Ledger, _: &Time) {
     let first = ledger.enqueue(new_run(Mode::Delta)).await.expect("queued");
     assert!(!first.coalesced);
     for (mode, widened) in [(Mode::Full, Mode::Full), (Mode::Delta, Mode::Full), (Mode::Force, Mode::Force)] {
@@ -27,7 +26,7 @@ pub async fn triggers_join_the_queued_run_and_widen_it(ledger: &Ledger, _: &Cloc
     assert_ne!(queue(ledger, Mode::Delta).await, first.run_id, "a follow-up");
 }
 
-pub async fn chosen_customers_gather_and_survive_a_retrigger(ledger: &Ledger, _: &Clock) {
+pub async fn chosen_customers_gather_and_survive_a_retrigger(ledger: &Ledger, _: &Time) {
     let chosen = |ids: &[&str]| NewRun {
         customers: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
         ..new_run(Mode::Force)
@@ -68,7 +67,7 @@ async fn claim_of(ledger: &Ledger, id: RunId) -> peak_braze::ledger::Lease {
     }
 }
 
-pub async fn nothing_joins_a_run_that_was_claimed(ledger: &Ledger, _: &Clock) {
+pub async fn nothing_joins_a_run_that_was_claimed(ledger: &Ledger, _: &Time) {
     for round in 0..20 {
         let queued = queue(ledger, Mode::Delta).await;
         let (lease, joined) = join(try_claim(ledger), ledger.enqueue(new_run(Mode::Full))).await;
@@ -120,7 +119,7 @@ async fn work_on(ledger: Ledger, asking: Arc<AtomicBool>) -> Vec<Run> {
     }
 }
 
-pub async fn whoever_joined_in_a_race_is_covered_by_the_claim(ledger: &Ledger, _: &Clock) {
+pub async fn whoever_joined_in_a_race_is_covered_by_the_claim(ledger: &Ledger, _: &Time) {
     let asking = Arc::new(AtomicBool::new(true));
     let workers: Vec<_> = (0..3).map(|_| tokio::spawn(work_on(ledger.clone(), asking.clone()))).collect();
     let callers: Vec<_> = (0..6).map(|who| tokio::spawn(ask_on(ledger.clone(), who))).collect();
@@ -142,7 +141,7 @@ pub async fn whoever_joined_in_a_race_is_covered_by_the_claim(ledger: &Ledger, _
     }
 }
 
-pub async fn plans_stand_outside_the_queue(ledger: &Ledger, _: &Clock) {
+pub async fn plans_stand_outside_the_queue(ledger: &Ledger, _: &Time) {
     let delta = queue(ledger, Mode::Delta).await;
     let plan = ledger.enqueue(new_run(Mode::Plan)).await.expect("queued");
     assert!(!plan.coalesced && plan.run_id != delta);
@@ -156,7 +155,7 @@ pub async fn plans_stand_outside_the_queue(ledger: &Ledger, _: &Clock) {
     assert_ne!(queue(ledger, Mode::Plan).await, plan.run_id);
 }
 
-pub async fn an_idempotency_key_finds_its_run_for_a_day(ledger: &Ledger, clock: &Clock) {
+pub async fn an_idempotency_key_finds_its_run_for_a_day(ledger: &Ledger, time: &Time) {
     let ask = |body| NewRun { idempotency: keyed("k-1", body), ..new_run(Mode::Delta) };
     let first = ledger.enqueue(ask(1)).await.expect("queued");
     finish(ledger, claim(ledger).await, RunState::Succeeded).await;
@@ -167,12 +166,12 @@ pub async fn an_idempotency_key_finds_its_run_for_a_day(ledger: &Ledger, clock: 
     );
     assert!(matches!(ledger.enqueue(ask(2)).await, Err(LedgerError::KeyReused)));
     assert!(try_claim(ledger).await.is_none(), "a refused request queues nothing");
-    clock.advance(TimeDelta::hours(24) + TimeDelta::seconds(1));
+    time.advance(TimeDelta::hours(24) + TimeDelta::seconds(1)).await;
     let later = ledger.enqueue(ask(2)).await.expect("queued");
     assert_ne!(later.run_id, first.run_id);
 }
 
-pub async fn a_hundred_requests_with_one_key_are_one_run(ledger: &Ledger, _: &Clock) {
+pub async fn a_hundred_requests_with_one_key_are_one_run(ledger: &Ledger, _: &Time) {
     let ask = || NewRun { idempotency: keyed("k-1", 1), ..new_run(Mode::Delta) };
     let queued = join_all((0..100).map(|_| ledger.enqueue(ask()))).await;
     let queued: Vec<_> = queued.into_iter().map(|one| one.expect("queued")).collect();
@@ -180,23 +179,23 @@ pub async fn a_hundred_requests_with_one_key_are_one_run(ledger: &Ledger, _: &Cl
     assert_eq!(ledger.runs(&RunFilter::default(), 9, None).await.expect("a list").items.len(), 1);
 }
 
-pub async fn a_run_nobody_has_is_cancelled_at_once(ledger: &Ledger, clock: &Clock) {
+pub async fn a_run_nobody_has_is_cancelled_at_once(ledger: &Ledger, time: &Time) {
     let queued = queue(ledger, Mode::Delta).await;
     assert_eq!(ledger.cancel(queued).await.expect("cancelled"), RunState::Cancelled);
     assert!(try_claim(ledger).await.is_none());
     let waiting = queue(ledger, Mode::Delta).await;
-    let due = clock.now() + TimeDelta::hours(1);
+    let due = time.now() + TimeDelta::hours(1);
     ledger.release(claim(ledger).await, Some(due), false, None).await.expect("given back");
     assert_eq!(ledger.cancel(waiting).await.expect("cancelled"), RunState::Cancelled);
     let run = ledger.run(waiting).await.expect("a ledger").expect("a run");
-    assert_eq!((run.finished_at, run.throttled_until), (Some(clock.now()), None));
+    assert_eq!((run.finished_at, run.throttled_until), (Some(time.now()), None));
     assert_eq!(run.error.map(|error| error.code).as_deref(), Some("cancelled"));
     let again = ledger.cancel(waiting).await;
     assert!(matches!(again, Err(LedgerError::WrongState { state: RunState::Cancelled, .. })));
     assert!(matches!(ledger.cancel(RunId::new(start())).await, Err(LedgerError::NoSuchRun(_))));
 }
 
-pub async fn a_paused_sync_starts_nothing_new(ledger: &Ledger, _: &Clock) {
+pub async fn a_paused_sync_starts_nothing_new(ledger: &Ledger, _: &Time) {
     queue(ledger, Mode::Delta).await;
     let active = claim(ledger).await;
     ledger.set_paused(SYNC, true).await.expect("paused");
@@ -210,7 +209,7 @@ pub async fn a_paused_sync_starts_nothing_new(ledger: &Ledger, _: &Clock) {
     assert_eq!(claim(ledger).await.run.id, follow_up);
 }
 
-pub async fn only_the_syncs_asked_for_are_claimed(ledger: &Ledger, _: &Clock) {
+pub async fn only_the_syncs_asked_for_are_claimed(ledger: &Ledger, _: &Time) {
     let run = queue(ledger, Mode::Delta).await;
     let others = ["segments".to_owned(), "x".to_owned()];
     assert!(ledger.claim(&others).await.expect("a ledger").is_none());
@@ -219,7 +218,7 @@ pub async fn only_the_syncs_asked_for_are_claimed(ledger: &Ledger, _: &Clock) {
     assert_eq!(claim(ledger).await.run.id, run);
 }
 
-pub async fn a_slot_is_answered_for_once(ledger: &Ledger, _: &Clock) {
+pub async fn a_slot_is_answered_for_once(ledger: &Ledger, _: &Time) {
     let slot = start();
     let take = || ledger.take_slot(SYNC, slot, Some(new_run(Mode::Delta)));
     let taken = join_all((0..10).map(|_| take())).await;
@@ -231,7 +230,7 @@ pub async fn a_slot_is_answered_for_once(ledger: &Ledger, _: &Clock) {
     assert!(try_claim(ledger).await.is_none(), "one slot, one run");
 }
 
-pub async fn runs_page_newest_first(ledger: &Ledger, _: &Clock) {
+pub async fn runs_page_newest_first(ledger: &Ledger, _: &Time) {
     let mut made = Vec::new();
     for _ in 0..5 {
         made.push(queue(ledger, Mode::Delta).await);

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use peak_braze::clock::Clock;
 use peak_braze::customer::{Chunk, ChunkBuilder, Code, Digests, Stamp, Value, Zone};
 use peak_braze::ledger::{Flag, Group, Lease, Ledger, LedgerError, NewRejection, SentRow};
 use peak_braze::run::{Mode, Progress, RunState};
 
-use super::{SYNC, checkpoint, claim, finish, outlast_the_lease, queue};
+use super::{SYNC, Time, checkpoint, claim, finish, outlast_the_lease, queue};
 
 const CLEAN: Flag = Flag { in_doubt: false, rejected: false };
 
@@ -54,7 +53,7 @@ fn refused<'a>(customer_id: &'a str, attribute: Option<&'a str>, code: Code) -> 
     NewRejection { customer_id, attribute, code }
 }
 
-pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Clock) {
+pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Time) {
     let (lease, target) = (next_run(ledger).await, target(ledger).await);
     let ids: Vec<String> = (0..10_000).map(|number| format!("c-{number}")).collect();
     let digests: Vec<Vec<u8>> = (0..10_000).map(|number| packed(1, number + 1, lease.number)).collect();
@@ -80,14 +79,14 @@ pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Clock) {
     assert_eq!(last_sent, Some((super::start(), lease.number)));
 }
 
-pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, clock: &Clock) {
+pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, time: &Time) {
     let (lease, target) = (next_run(ledger).await, target(ledger).await);
     let known = packed(0, 5, lease.number);
     let row = SentRow { customer_id: "c-1", digests: &known, flag: CLEAN };
     record(ledger, &lease, None, vec![row], Vec::new(), Vec::new()).await;
-    let marked_at = clock.now();
+    let marked_at = time.now();
     ledger.mark_in_flight(&lease, target, &["c-1", "c-\"2\"\n"]).await.expect("marked");
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
 
     let next = claim(ledger).await;
     assert_eq!(ledger.doubt_in_flight(&next, target).await.expect("doubted"), Some(marked_at));
@@ -105,11 +104,11 @@ pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, clock: &Clock)
     assert_eq!(ledger.flagged(target, 0).await.expect("a list").len(), 0);
 }
 
-pub async fn what_was_in_flight_to_another_workspace_is_in_doubt_there(ledger: &Ledger, clock: &Clock) {
+pub async fn what_was_in_flight_to_another_workspace_is_in_doubt_there(ledger: &Ledger, time: &Time) {
     let (lease, here) = (next_run(ledger).await, target(ledger).await);
     let there = ledger.target(SYNC, "elsewhere", &["churn"]).await.expect("a target").number;
     ledger.mark_in_flight(&lease, there, &["c-1"]).await.expect("marked");
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     // Meanwhile the config was given another workspace.
     let next = claim(ledger).await;
     ledger.doubt_in_flight(&next, here).await.expect("doubted");
@@ -118,7 +117,7 @@ pub async fn what_was_in_flight_to_another_workspace_is_in_doubt_there(ledger: &
     assert_eq!(ledger.flagged(there, 9).await.expect("a list"), ["c-1"], "still unknown what it has there");
 }
 
-pub async fn a_plan_leaves_alone_what_an_active_run_has_in_flight(ledger: &Ledger, clock: &Clock) {
+pub async fn a_plan_leaves_alone_what_an_active_run_has_in_flight(ledger: &Ledger, time: &Time) {
     let (active, target) = (next_run(ledger).await, target(ledger).await);
     ledger.mark_in_flight(&active, target, &["c-1"]).await.expect("marked");
     queue(ledger, Mode::Plan).await;
@@ -126,19 +125,19 @@ pub async fn a_plan_leaves_alone_what_an_active_run_has_in_flight(ledger: &Ledge
     assert_eq!(ledger.doubt_in_flight(&plan, target).await.expect("looked"), None);
     assert_eq!(ledger.flagged(target, 9).await.expect("a list").len(), 0);
     finish(ledger, plan, RunState::Succeeded).await;
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     let next = claim(ledger).await;
     assert!(ledger.doubt_in_flight(&next, target).await.expect("doubted").is_some());
 }
 
-pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock) {
+pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, time: &Time) {
     let codes = async |lease: &Lease| -> Vec<(String, Option<String>, u32)> {
         let page = ledger.rejections(lease.run.id, 9, None).await.expect("a page");
         page.items.into_iter().map(|line| (line.customer_id, line.attribute, line.attempts)).collect()
     };
     let line =
         |id: &str, attribute: Option<&str>, attempts| (id.to_owned(), attribute.map(str::to_owned), attempts);
-    let began = clock.now();
+    let began = time.now();
     let mut runs = Vec::new();
     for _ in 0..2 {
         let lease = next_run(ledger).await;
@@ -151,7 +150,7 @@ pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock
         }
         runs.push(lease.clone());
         finish(ledger, lease, RunState::Partial).await;
-        clock.advance(TimeDelta::minutes(1));
+        time.advance(TimeDelta::minutes(1)).await;
     }
     assert_eq!(codes(&runs[1]).await, [line("c-1", None, 2), line("c-1", Some("churn"), 2)]);
     assert_eq!(ledger.outstanding_rejections(SYNC).await.expect("a count"), 2);
@@ -163,7 +162,7 @@ pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock
     assert_eq!(codes(&accepted).await, [line("c-1", Some("churn"), 3)]);
     let page = ledger.rejections(accepted.run.id, 9, None).await.expect("a page");
     let seen = &page.items[0];
-    assert_eq!((seen.first_seen_at, seen.last_seen_at), (began, clock.now()));
+    assert_eq!((seen.first_seen_at, seen.last_seen_at), (began, time.now()));
     assert_eq!(codes(&runs[0]).await.len(), 2, "the receipt of an earlier run keeps its lines");
     finish(ledger, accepted, RunState::Partial).await;
 
@@ -173,23 +172,23 @@ pub async fn rejections_count_runs_and_begin_anew(ledger: &Ledger, clock: &Clock
     assert_eq!(codes(&anew).await[0], line("c-1", None, 1), "settled in between: from the beginning");
     let page = ledger.rejections(anew.run.id, 1, None).await.expect("a page");
     let seen = &page.items[0];
-    assert_eq!((seen.first_seen_at, seen.last_seen_at), (clock.now(), clock.now()));
+    assert_eq!((seen.first_seen_at, seen.last_seen_at), (time.now(), time.now()));
     let known = ledger.customer(target(ledger).await, "c-1").await.expect("a ledger");
     assert_eq!(known.expect("known by its refusals alone").rejections.len(), 2);
 }
 
-pub async fn a_second_attempt_settles_what_the_first_refused(ledger: &Ledger, clock: &Clock) {
+pub async fn a_second_attempt_settles_what_the_first_refused(ledger: &Ledger, time: &Time) {
     let first = next_run(ledger).await;
     let unknown = vec![refused("c-1", None, Code::Unknown)];
     record(ledger, &first, None, Vec::new(), unknown, Vec::new()).await;
-    outlast_the_lease(clock);
+    outlast_the_lease(time).await;
     let second = claim(ledger).await;
     assert_eq!(second.number, first.number);
     record(ledger, &second, None, Vec::new(), Vec::new(), vec!["c-1"]).await;
     assert_eq!(ledger.outstanding_rejections(SYNC).await.expect("a count"), 0);
 }
 
-pub async fn bad_keys_not_seen_again_are_settled(ledger: &Ledger, _: &Clock) {
+pub async fn bad_keys_not_seen_again_are_settled(ledger: &Ledger, _: &Time) {
     let first = next_run(ledger).await;
     let bad = vec![refused("", None, Code::BadKey), refused(" ", None, Code::BadKey)];
     record(ledger, &first, None, Vec::new(), bad, Vec::new()).await;
@@ -204,7 +203,7 @@ pub async fn bad_keys_not_seen_again_are_settled(ledger: &Ledger, _: &Clock) {
     assert_eq!(ledger.outstanding_rejections(SYNC).await.expect("a count"), 1);
 }
 
-pub async fn cursors_of_other_lists_are_refused(ledger: &Ledger, _: &Clock) {
+pub async fn cursors_of_other_lists_are_refused(ledger: &Ledger, _: &Time) {
     let lease = next_run(ledger).await;
     let ids: Vec<String> = (0..5).map(|number| format!("c-{number}\n{}", "x".repeat(980))).collect();
     let many = ids.iter().map(|id| refused(id, Some("churn"), Code::TooLong)).collect();
@@ -223,16 +222,16 @@ pub async fn cursors_of_other_lists_are_refused(ledger: &Ledger, _: &Clock) {
     assert!(matches!(garbage, Err(LedgerError::BadCursor)));
 }
 
-pub async fn holds_outlive_only_themselves(ledger: &Ledger, clock: &Clock) {
-    let until = clock.now() + TimeDelta::seconds(30);
+pub async fn holds_outlive_only_themselves(ledger: &Ledger, time: &Time) {
+    let until = time.now() + TimeDelta::seconds(30);
     ledger.save_hold("braze", until).await.expect("saved");
     assert_eq!(ledger.hold("braze").await.expect("a ledger"), Some(until));
     assert_eq!(ledger.hold("other").await.expect("a ledger"), None);
-    clock.set(until);
+    time.set(until).await;
     assert_eq!(ledger.hold("braze").await.expect("a ledger"), None);
 }
 
-pub async fn slots_are_never_reused(ledger: &Ledger, _: &Clock) {
+pub async fn slots_are_never_reused(ledger: &Ledger, _: &Time) {
     let slots = async |workspace: &str, names: &[&str]| {
         ledger.target(SYNC, workspace, names).await.expect("a target").slots
     };

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Whom the server runs as where the tests run as root, which it refuses: `nobody`.
@@ -25,9 +25,39 @@ impl Postgres {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may give its folder away");
         }
         let cluster = Self { folder, bin: server_bin(), is_root };
-        cluster.command("initdb", &["-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--no-locale"]);
+        cluster.fill();
         cluster.restart();
         cluster
+    }
+
+    /// Making a cluster takes far longer than starting it: one is made, and copied for every test.
+    fn fill(&self) {
+        let version =
+            self.bin.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or("");
+        let template = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("postgres-{version}"));
+        std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the tests");
+        let lock = std::fs::File::create(template.with_extension("lock")).expect("a lock file");
+        lock.lock().expect("locked");
+        if !template.exists() {
+            self.command("initdb", &["-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--no-locale"]);
+            // Whole or not at all, whenever the test is ended.
+            let unfinished = template.with_extension("new");
+            let _ = std::fs::remove_dir_all(&unfinished);
+            copy(Path::new(&self.data("data")), &unfinished);
+            std::fs::rename(&unfinished, &template).expect("a template");
+            return;
+        }
+        drop(lock);
+        copy(&template, Path::new(&self.data("data")));
+    }
+
+    /// Makes a database, and gives its address for the superuser.
+    pub async fn database(&self, name: &str) -> String {
+        let pool = sqlx::PgPool::connect(&self.url()).await.expect("the cluster answers");
+        let sql = format!("create database {name}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("a database");
+        pool.close().await;
+        format!("postgres:///{name}?host={}&user=postgres", self.folder.path().display())
     }
 
     /// Where it is, for its superuser.
@@ -82,6 +112,12 @@ impl Drop for Postgres {
         // A test may have stopped it itself.
         self.try_command("pg_ctl", &["stop", "-m", "immediate", "-w", "-t", "60"]);
     }
+}
+
+/// A folder with all that is in it, for the same owner.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{} was not copied", from.display());
 }
 
 /// The newest server's binaries: Debian keeps them out of the path.
