@@ -22,6 +22,8 @@ pub(super) struct Differ {
     pending: Portion,
     ready: Vec<Portion>,
     values: Vec<Value>,
+    /// Attributes of the customer at hand that are in doubt, and of which there is no value to send.
+    doubtful: Vec<usize>,
 }
 
 /// What one request may carry.
@@ -66,6 +68,7 @@ impl Differ {
             pending: Portion::default(),
             ready: Vec::new(),
             values: Vec::with_capacity(names.len()),
+            doubtful: Vec::new(),
         }
     }
 
@@ -169,16 +172,18 @@ impl Differ {
         let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
         let mut compared = Compared::default();
         self.values.clear();
+        self.doubtful.clear();
         for (attribute, &cell) in (0_u16..).zip(chunk.cells(index)) {
             let at = usize::from(attribute);
-            let json = match (cell, chunk.json(cell)) {
-                (_, Some(json)) => json,
-                (Cell::Invalid(code), _) => {
-                    compared.has_invalid = true;
-                    self.invalid_value(key, attribute, code);
-                    continue;
+            if let Cell::Invalid(code) = cell {
+                compared.has_invalid = true;
+                self.invalid_value(key, attribute, code);
+            }
+            let Some(json) = chunk.json(cell) else {
+                if in_doubt {
+                    self.doubtful.push(self.slots[at]);
                 }
-                _ => continue,
+                continue;
             };
             let digest = hasher.digest(self.slots[at], json);
             match digests.get(self.slots[at]) {
@@ -253,7 +258,8 @@ impl Differ {
         if flag != flag_now {
             let held = self.pending.hold(key.as_bytes());
             let digests = self.pending.hold(sent.map_or(&[], |sent| sent.digests.0));
-            self.pending.note_row(held.clone(), digests, flag_now);
+            self.forget_doubtful(digests.start);
+            self.pending.note_row(held, digests, flag_now);
         }
         self.clear_if_flagged(key, flag);
     }
@@ -272,8 +278,17 @@ impl Differ {
             Digests::put(portion.bytes_mut(), after, self.slots[at], stamp);
         }
         portion.batch.end();
+        self.forget_doubtful(after);
         let attributes = self.values.iter().map(|value| value.attribute);
-        portion.add_change(held, before, after, attributes, compared.has_invalid);
+        let was_in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
+        self.pending.add_change(held, before, after, attributes, (compared.has_invalid, was_in_doubt));
+    }
+
+    /// Of what is in doubt and cannot go again, it is not known what Braze has: the next value goes, whichever it is.
+    fn forget_doubtful(&mut self, start: usize) {
+        for slot in &self.doubtful {
+            Digests::forget(self.pending.bytes_mut(), start, *slot);
+        }
     }
 
     fn clear_if_flagged(&mut self, key: &str, flag: Flag) {

@@ -37,6 +37,8 @@ pub(super) struct Change {
     attributes: Range<usize>,
     /// Whether a value of it could not be sent.
     pub has_invalid: bool,
+    /// Whether an earlier send of it has no verdict.
+    pub was_in_doubt: bool,
 }
 
 /// Records that need no verdict.
@@ -101,12 +103,12 @@ impl Portion {
         before: Range<usize>,
         after_start: usize,
         attributes: impl Iterator<Item = u16>,
-        has_invalid: bool,
+        (has_invalid, was_in_doubt): (bool, bool),
     ) {
         let first = self.attributes.len();
         self.attributes.extend(attributes);
         let (after, attributes) = (after_start..self.bytes.len(), first..self.attributes.len());
-        self.changes.push(Change { key, before, after, attributes, has_invalid });
+        self.changes.push(Change { key, before, after, attributes, has_invalid, was_in_doubt });
     }
 
     pub(super) fn note_row(&mut self, key: Range<usize>, digests: Range<usize>, flag: Flag) {

@@ -32,8 +32,9 @@ impl<'p> Records<'p> {
     fn add_verdicts(&mut self, portion: &'p Portion, verdicts: &[Verdict]) {
         for (change, verdict) in portion.changes.iter().zip(verdicts) {
             let is_accepted = *verdict == Verdict::Accepted;
-            let flag =
-                Flag { in_doubt: *verdict == Verdict::Unknown, rejected: change.has_invalid || !is_accepted };
+            // A refusal does not tell what became of an earlier send.
+            let in_doubt = *verdict == Verdict::Unknown || (change.was_in_doubt && !is_accepted);
+            let flag = Flag { in_doubt, rejected: change.has_invalid || !is_accepted };
             self.sent.push(portion.row(change, is_accepted, flag));
             let code = match verdict {
                 Verdict::Accepted => continue,
