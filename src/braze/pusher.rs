@@ -44,6 +44,8 @@ struct Effort {
     requests: u32,
     retries: u32,
     bytes_sent: u64,
+    /// Whether Braze may have taken any of it.
+    may_be_taken: bool,
 }
 
 impl Pusher {
@@ -60,7 +62,7 @@ impl Pusher {
         let mut effort = Effort::default();
         match self.settle(batch, &mut effort).await {
             Ok((verdicts, queued_by_braze)) => {
-                let Effort { requests, retries, bytes_sent } = effort;
+                let Effort { requests, retries, bytes_sent, .. } = effort;
                 Ok(Pushed { verdicts, requests, retries, bytes_sent, queued_by_braze })
             }
             Err(stop) => {
@@ -71,8 +73,8 @@ impl Pusher {
                         "Braze takes nothing more"
                     );
                 }
-                let Effort { requests, retries, bytes_sent } = effort;
-                Err(PushFailed { stop, requests, retries, bytes_sent })
+                let Effort { requests, retries, bytes_sent, may_be_taken } = effort;
+                Err(PushFailed { stop, may_be_taken, requests, retries, bytes_sent })
             }
         }
     }
@@ -116,11 +118,13 @@ impl Pusher {
             Ok(heard) => {
                 let reply = classify(heard.status, &heard.headers, heard.body.as_deref(), part.len());
                 self.log(part, &reply, Some(heard.status.as_u16()));
+                effort.may_be_taken |= !reply.is_clear_refusal();
                 (reply, told(&heard.headers))
             }
             Err(trouble) => {
                 let reply = if trouble == Trouble::Tls { Reply::Fatal(Fatal::Tls) } else { Reply::Down };
                 self.log(part, &reply, None);
+                effort.may_be_taken |= trouble.may_be_taken();
                 (reply, None)
             }
         };

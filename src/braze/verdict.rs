@@ -59,6 +59,20 @@ pub(super) enum Reply {
     Fatal(Fatal),
 }
 
+impl Reply {
+    /// Whether it says for sure that nothing of the request was applied.
+    pub(super) fn is_clear_refusal(&self) -> bool {
+        match self {
+            Self::TooMany | Self::TooLarge | Self::Refused | Self::RateLimited(_) | Self::Fatal(_) => true,
+            Self::Settled { .. }
+            | Self::Unaccounted { .. }
+            | Self::Unplaceable
+            | Self::Unreadable
+            | Self::Down => false,
+        }
+    }
+}
+
 /// Says what an answer means. `body` is none where it was cut off or longer than is read; `sent` is the number of
 /// updates answered.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: Option<&[u8]>, sent: usize) -> Reply {

@@ -173,7 +173,7 @@ impl<'r> Groups<'r> {
     /// Records a group whose portions are all answered; one that is not ends the run.
     async fn record(&mut self, answered: Answered) -> Result<(), Stopped> {
         let ended = answered.portions.iter().find_map(|(_, fate)| match fate {
-            Fate::Answered(_) | Fate::Unsent | Fate::InDoubt(_) => None,
+            Fate::Answered(_) | Fate::Unsent(_) | Fate::InDoubt(_) => None,
             Fate::Ended(stop, _) => Some(self.failure(stop)),
         });
         match ended {
@@ -348,12 +348,12 @@ fn account(receipt: &mut Receipt, portion: &mut Portion, fate: &Fate) {
 }
 
 fn add_effort(receipt: &mut Receipt, fate: &Fate) {
-    let Effort { requests, retries, bytes_sent } = match fate {
-        Fate::Answered(Pushed { requests, retries, bytes_sent, .. }) => {
-            Effort { requests: *requests, retries: *retries, bytes_sent: *bytes_sent }
+    match fate {
+        Fate::Answered(Pushed { requests, retries, bytes_sent, .. })
+        | Fate::Unsent(Effort { requests, retries, bytes_sent, .. })
+        | Fate::InDoubt(Effort { requests, retries, bytes_sent, .. })
+        | Fate::Ended(_, Effort { requests, retries, bytes_sent, .. }) => {
+            receipt.add_effort(*requests, *retries, *bytes_sent);
         }
-        Fate::InDoubt(effort) | Fate::Ended(_, effort) => *effort,
-        Fate::Unsent => Effort::default(),
-    };
-    receipt.add_effort(requests, retries, bytes_sent);
+    }
 }

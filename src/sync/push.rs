@@ -17,8 +17,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(7);
 pub(super) enum Fate {
     /// Every update has a verdict.
     Answered(Pushed),
-    /// No request of it was started.
-    Unsent,
+    /// Nothing of it can have been taken: no request was started, or each was refused clearly.
+    Unsent(Effort),
     /// Requests were started, and no verdict is known.
     InDoubt(Effort),
     /// Braze, or patience, ended the run.
@@ -31,6 +31,8 @@ pub(super) struct Effort {
     pub requests: u32,
     pub retries: u32,
     pub bytes_sent: u64,
+    /// Whether Braze may have taken any of it.
+    pub may_be_taken: bool,
 }
 
 /// Sends a portion's batch, however often the lease has to be renewed meanwhile.
@@ -56,7 +58,7 @@ pub(super) async fn push(
         spent = spent.plus(&failed);
         match failed.stop {
             Stop::Fenced if claim.is_stopping() || halt.is_cancelled() => {
-                return if spent.requests == 0 { Fate::Unsent } else { Fate::InDoubt(spent) };
+                return if spent.may_be_taken { Fate::InDoubt(spent) } else { Fate::Unsent(spent) };
             }
             Stop::Fenced => renewed(&claim, &halt).await,
             stop => return Fate::Ended(stop, spent),
@@ -92,6 +94,7 @@ impl Effort {
             requests: self.requests + failed.requests,
             retries: self.retries + failed.retries,
             bytes_sent: self.bytes_sent + failed.bytes_sent,
+            may_be_taken: self.may_be_taken || failed.may_be_taken,
         }
     }
 

@@ -18,8 +18,10 @@ impl<'p> Records<'p> {
         let mut records = Self { sent: Vec::new(), rejections: Vec::new(), cleared: Vec::new() };
         for (portion, fate) in portions {
             match fate {
-                Fate::Unsent => continue,
                 Fate::Answered(pushed) => records.add_verdicts(portion, &pushed.verdicts),
+                Fate::Unsent(_) => continue,
+                // Refused clearly, as by a 401: nobody's values need go again for it.
+                Fate::Ended(_, effort) if !effort.may_be_taken => continue,
                 Fate::InDoubt(_) | Fate::Ended(..) => records.add_doubts(portion),
             }
             records.sent.extend(portion.noted_rows());

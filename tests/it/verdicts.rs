@@ -171,11 +171,31 @@ async fn a_refusal_leaves_an_earlier_send_in_doubt() {
     set("churn = 0.5");
     assert_eq!(app.run("delta").await.tally.unknown, 2);
     app.braze.clear_rules();
-    let refuse = Answer::Refuse { external_ids: vec!["c-1".to_owned()], error: "EMAIL_BAD_FORMAT".to_owned() };
+    let refuse =
+        Answer::Refuse { external_ids: vec!["c-1".to_owned()], error: "EMAIL_BAD_FORMAT".to_owned() };
     app.braze.rule(Rule::new(refuse));
     assert_eq!(app.run("delta").await.tally.rejected, 1);
     app.braze.clear_rules();
     set("churn = 0.001 where customer_id = 'c-1'");
     assert_eq!(app.run("delta").await.state, RunState::Succeeded);
     assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(0.001)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clear_refusal_puts_nobody_in_doubt() {
+    for status in [401, 403, 404, 415] {
+        let app = TestApp::start(Setup::customers(150)).await;
+        app.run("delta").await;
+        app.warehouse(&format!("update predictions set updated_at = '{}', churn = churn + 1", ago(0)));
+        app.braze.rule(Rule::new(Answer::Status { status }));
+        assert_eq!(app.run("delta").await.state, RunState::Failed);
+        app.braze.clear_rules();
+        let next = app.run("delta").await;
+        assert_eq!(
+            (next.tally.accepted, next.data_points.sent, next.data_points.saved),
+            (150, 150, 150),
+            "{status}"
+        );
+        assert_eq!(app.braze.stats().values_unchanged, 0, "no value is paid for twice");
+    }
 }
