@@ -17,7 +17,7 @@ use super::receipt::Receipt;
 use super::records::Records;
 use super::speed::Speed;
 use super::window::Plan;
-use super::{Claim, Rooms, Stopped, wait_until};
+use super::{Claim, Rooms, Stopped, shown, wait_until};
 use crate::braze::{Pushed, Pusher, Stop, Verdict};
 use crate::config;
 use crate::ledger::{Group, Lease, LedgerError};
@@ -254,10 +254,12 @@ impl<'r> Groups<'r> {
     }
 
     async fn show_hold(&self, until: Option<chrono::DateTime<chrono::Utc>>) -> Result<(), Stopped> {
+        let ledger = &self.rooms.ledger;
         if let Some(until) = until {
-            self.rooms.ledger.save_hold(&self.rooms.sync.destination, until).await?;
+            // Whoever comes after a restart must know of it.
+            persist(self.claim, || ledger.save_hold(&self.rooms.sync.destination, until)).await?;
         }
-        Ok(self.rooms.ledger.show_waiting(self.lease, Phase::Pushing, until).await?)
+        persist(self.claim, || ledger.show_waiting(self.lease, Phase::Pushing, until)).await
     }
 
     async fn show_progress(&mut self) -> Result<(), Stopped> {
@@ -265,11 +267,7 @@ impl<'r> Groups<'r> {
         if self.rooms.braze.hold().borrow().is_some() {
             return Ok(());
         }
-        match self.rooms.ledger.show_progress(self.lease, progress, None, None).await {
-            // Progress is for people: the next tick shows it, or the next record fails for good.
-            Err(error) if error.is_retryable() => Ok(()),
-            other => Ok(other?),
-        }
+        shown(self.rooms.ledger.show_progress(self.lease, progress, None, None).await)
     }
 
     fn progress(&mut self) -> Progress {
@@ -312,7 +310,7 @@ async fn gather(gathered: &mut Vec<Portion>, queue: &mut mpsc::Receiver<Portion>
 }
 
 /// Tries a write of the ledger again while it is out of reach, for as long as the lease lasts.
-async fn persist<T, F>(claim: &Claim, mut write: impl FnMut() -> F) -> Result<T, Stopped>
+pub(super) async fn persist<T, F>(claim: &Claim, mut write: impl FnMut() -> F) -> Result<T, Stopped>
 where
     F: Future<Output = Result<T, LedgerError>>,
 {

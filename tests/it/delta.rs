@@ -201,3 +201,15 @@ async fn values_reach_braze_exactly() {
         assert!(body.contains(part), "{part} in {body}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_the_watermarks_very_instant_is_found_without_any_overlap() {
+    let mut setup = Setup::customers(3);
+    setup.sync = "overlap_secs = 0".to_owned();
+    let app = TestApp::start(setup).await;
+    app.run("delta").await;
+    app.braze.seed_users(["c-4".to_owned()]);
+    app.warehouse("insert into predictions select 'c-4', max(updated_at), 0.5, 'low' from predictions");
+    let run = app.run("delta").await;
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 1));
+}

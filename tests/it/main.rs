@@ -23,6 +23,7 @@ mod postgres_run;
 mod queue;
 mod readme;
 mod recovery;
+mod settle;
 mod source_postgres;
 mod source_sqlite;
 mod source_suite;
