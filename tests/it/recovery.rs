@@ -1,6 +1,7 @@
 //! A run that is cut short goes on where it was, and sends again only what is in doubt.
 
-use peak_braze::run::RunState;
+use peak_braze::clock::Clock;
+use peak_braze::run::{Mode, RunState};
 use peak_braze::sandbox::{Answer, Rule};
 use serde_json::json;
 
@@ -121,4 +122,29 @@ async fn told_to_stop_it_ends_well_within_ten_seconds_whoever_hangs() {
     let run = app.finished(id).await;
     assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 500));
     assert_identities(&run);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_that_goes_on_where_it_was_cut_off_is_no_full_run() {
+    let clock = Clock::manual(Clock::system().now());
+    let mut app = TestApp::start(Setup { clock: clock.clone(), ..Setup::customers(30_000) }).await;
+    app.run("delta").await;
+    app.warehouse(&format!("update predictions set churn = churn + 1, updated_at = '{}'", ago(0)));
+    app.braze.rule(hold("late").after(5).times(1));
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    let draining = app.app.take().expect("up").drain();
+    tokio::pin!(draining);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(1), &mut draining).await.is_err());
+    app.braze.release("late");
+    draining.await;
+    // A full comparison is due by now; but this run has passed over some customers already.
+    clock.advance(chrono::TimeDelta::days(8));
+    app.boot().await;
+    let run = app.finished(id).await;
+    assert_eq!((run.attempt, run.mode, run.promoted.as_deref()), (2, Mode::Delta, None));
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 30_000));
+    assert_identities(&run);
+    assert_eq!(app.run("delta").await.promoted.as_deref(), Some("full_every"));
+    assert_eq!(app.braze.stats().values_unchanged, 0, "nobody was sent twice");
 }
