@@ -23,6 +23,8 @@ mod postgres_run;
 mod queue;
 mod readme;
 mod recovery;
+mod reload;
+mod resets;
 mod settle;
 mod source_postgres;
 mod source_sqlite;
