@@ -31,7 +31,7 @@ pub struct Pusher {
     standing: Mutex<Standing>,
 }
 
-/// What this attempt has seen of Braze's goodwill.
+/// What this run has seen of Braze's goodwill.
 #[derive(Debug, Default)]
 struct Standing {
     has_accepted: bool,
@@ -51,6 +51,12 @@ struct Effort {
 impl Pusher {
     pub(super) fn new(braze: Arc<Braze>, fence: Fence, halted: CancellationToken) -> Self {
         Self { braze, fence, halted, started_at: Instant::now(), standing: Mutex::default() }
+    }
+
+    /// The same for a run in which Braze has accepted some updates already.
+    pub fn after_acceptance(self, has_accepted: bool) -> Self {
+        self.standing.lock().expect("no holder of the standing panics").has_accepted = has_accepted;
+        self
     }
 
     /// Sends a batch until every update has its verdict. Waits for the budget, concurrency, announced resets and

@@ -89,6 +89,7 @@ impl<'r> Groups<'r> {
         let request_timeout = Duration::from_secs(rooms.destination.request_timeout_secs);
         let (fence_claim, fence_halt) = (claim.clone(), halt.clone());
         let fence = move || !fence_halt.is_cancelled() && fence_claim.lets_start(request_timeout);
+        let pusher = rooms.braze.pusher(Arc::new(fence), halt.clone());
         Self {
             rooms,
             lease,
@@ -96,9 +97,9 @@ impl<'r> Groups<'r> {
             plan,
             names: rooms.sync.attributes.iter().map(config::Attribute::name).map(str::to_owned).collect(),
             speed: Speed::start(receipt.checkpoint().tally.customers),
+            pusher: Arc::new(pusher.after_acceptance(receipt.checkpoint().tally.accepted > 0)),
             receipt,
             seen,
-            pusher: Arc::new(rooms.braze.pusher(Arc::new(fence), halt.clone())),
             halt,
             gathered: Vec::new(),
             flying: VecDeque::new(),

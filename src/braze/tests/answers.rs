@@ -99,6 +99,10 @@ async fn many_refused_customers_are_rejections_once_one_was_accepted() {
     assert_eq!(pusher.push(&batch(1)).await.expect("answered").verdicts, [Verdict::Accepted]);
     let pushed = pusher.push(&batch_from(1, 30)).await.expect("answered");
     assert_eq!(pushed.verdicts, [Verdict::Rejected(Code::BrazeRefused); 30]);
+    // As in an earlier attempt of the run.
+    let pusher = fake.pusher("batch_size = 1").after_acceptance(true);
+    let pushed = pusher.push(&batch_from(1, 30)).await.expect("answered");
+    assert_eq!(pushed.verdicts, [Verdict::Rejected(Code::BrazeRefused); 30]);
 }
 
 #[tokio::test]
