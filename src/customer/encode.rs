@@ -193,10 +193,8 @@ impl Attribute {
 fn write_boolean(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
     let yes = match value {
         Value::Boolean(yes) => yes,
-        Value::Integer(0) | Value::Decimal("0") => false,
-        Value::Integer(1) | Value::Decimal("1") => true,
-        Value::Float(number) if number == 0.0 => false,
-        Value::Float(number) if number == 1.0 => true,
+        Value::Integer(0) | Value::Float(0.0) | Value::Decimal("0") => false,
+        Value::Integer(1) | Value::Float(1.0) | Value::Decimal("1") => true,
         Value::Text(text) if is_one_of(text, &["true", "t"]) => true,
         Value::Text(text) if is_one_of(text, &["false", "f"]) => false,
         _ => return Err(Code::WrongType),

@@ -151,7 +151,11 @@ impl Reader {
                 }
             }
         }
-        let _ = portions.send(differ.finish()).await;
+        for portion in differ.finish() {
+            if portions.send(portion).await.is_err() {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::ledger::{Flag, NewRejection, SentRow};
 use crate::run::{ForecastValues, Tally};
 
 /// Records without a request after which a portion is closed all the same, so that memory stays bounded where
-/// every customer is invalid.
+/// nearly every customer is invalid.
 const MOST_NOTES: usize = 1_000;
 
 /// One batch and everything that is recorded with it.
@@ -20,7 +20,7 @@ pub(super) struct Portion {
     pub changes: Vec<Change>,
     /// What is recorded whatever Braze says.
     pub notes: Notes,
-    /// Counts of everything read up to the end of this portion; none where the portion ends between two updates.
+    /// Counts of everything read up to the end of this portion; none where it holds only rows without a key.
     pub counted: Option<Counted>,
     /// Keys and packed digests.
     bytes: Vec<u8>,
@@ -72,6 +72,11 @@ impl Portion {
     /// How many customers it sends.
     pub(super) fn updates(&self) -> usize {
         self.changes.len()
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.notes.rejections.is_empty()
     }
 
     /// Whether it holds as many records without a request as it may.

@@ -38,7 +38,8 @@ impl Schedule {
         let prune = self
             .every(PRUNE_EVERY, "prune", || async { self.ledger.prune(self.clock.now()).await.map(drop) });
         // Each on its own: a probe may wait half a minute for its answer, and no slot waits with it.
-        let all = async { tokio::join!(cadence, self.probe_on(), prune) };
+        let (cadence, probe, prune) = (Box::pin(cadence), Box::pin(self.probe_on()), Box::pin(prune));
+        let all = async { tokio::join!(cadence, probe, prune) };
         self.draining.run_until_cancelled(all).await;
     }
 

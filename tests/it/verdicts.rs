@@ -199,3 +199,21 @@ async fn a_clear_refusal_puts_nobody_in_doubt() {
         assert_eq!(app.braze.stats().values_unchanged, 0, "no value is paid for twice");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_unusable_rows_between_two_customers_are_all_counted() {
+    let mut setup = Setup::customers(1);
+    let more = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2500) insert into predictions";
+    setup.seed += &format!(
+        "{more} select 'd' || printf('%.990c', 'x') || i, '{at}', 1, 'x' from n;
+         {more} select 'e-' || i, 'soon', 1, 'x' from n;
+         insert into predictions values ('z-1', '{at}', 1, 'x');",
+        at = ago(60)
+    );
+    let app = TestApp::start(setup).await;
+    let run = app.run("delta").await;
+    assert_eq!((run.state, run.tally.invalid, run.tally.accepted), (RunState::Partial, 5_000, 2));
+    assert_identities(&run);
+    // Rejections of unusable keys are told apart by what can be shown of them, and these look alike.
+    assert_eq!(app.sync_state().await["outstanding_rejections"], 2_501);
+}
