@@ -133,11 +133,13 @@ async fn failures_are_tried_again_with_the_same_payload() {
         1 => Act::Drop,
         2 => Act::Hang,
         3 => reply(408, ""),
+        // It says that it took it, and never ends saying so.
+        4 => Act::Raw(b"HTTP/1.1 201 X\r\ncontent-length: 60\r\n\r\n{\"message\":\"success\"".to_vec()),
         _ => all_accepted(request),
     })
     .await;
     let pushed = fake.pusher("request_timeout_secs = 1").push(&batch(5)).await.expect("answered");
-    assert_eq!((pushed.verdicts, pushed.requests, pushed.retries), (vec![Verdict::Accepted; 5], 5, 4));
+    assert_eq!((pushed.verdicts, pushed.requests, pushed.retries), (vec![Verdict::Accepted; 5], 6, 5));
     let seen = fake.seen();
     assert!(seen.iter().all(|request| request.body == seen[0].body));
 }
