@@ -67,7 +67,7 @@ impl Plan {
     pub(super) async fn make(rooms: &Rooms, lease: &Lease) -> Result<Self, Stopped> {
         let names: Vec<&str> = rooms.sync.attributes.iter().map(config::Attribute::name).collect();
         let workspace = &rooms.destination.workspace;
-        let target = rooms.ledger.target(&rooms.sync.id, workspace, &names).await?;
+        let target = rooms.ledger.target(&rooms.sync.id, &rooms.sync.profiles(workspace), &names).await?;
         // What is in flight may be that of a run beside a plan, and is not the plan's to doubt.
         let was_cut_off = match lease.run.mode {
             Mode::Plan => false,

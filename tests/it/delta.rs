@@ -157,6 +157,20 @@ async fn another_workspace_has_nothing_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_same_keys_under_another_identifier_have_nothing_yet() {
+    let mut app = TestApp::start(Setup::customers(20)).await;
+    app.run("delta").await;
+    app.change(|setup| setup.sync = "identifier = \"alias:crm\"\nupdate_existing_only = false".to_owned());
+    app.app().reload().await.expect("a good config");
+    let run = app.run("delta").await;
+    assert_eq!((run.promoted.as_deref(), run.tally.accepted), (Some("mapping_changed"), 20));
+    app.change(|setup| setup.sync = String::new());
+    app.app().reload().await.expect("a good config");
+    let run = app.run("delta").await;
+    assert_eq!((run.promoted.as_deref(), run.tally.unchanged), (Some("mapping_changed"), 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn force_sends_every_value_of_the_chosen_and_leaves_the_watermark() {
     let app = TestApp::start(Setup::customers(50)).await;
     app.run("delta").await;
