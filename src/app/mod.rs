@@ -80,6 +80,7 @@ impl App {
         let syncs: Arc<dyn Syncs> = self.configured.clone();
         let lease = Duration::from_secs(config.ledger.lease_secs);
         let worker = Worker::new(self.ledger.clone(), syncs, options.clock, lease, self.draining.clone());
+        let worker = worker.drained_within(self.drain);
         let worker = if options.plans_only { worker.plans_only() } else { worker };
         self.reloaded = worker.reloaded();
         self.worked = Some(tokio::spawn(worker.work()));

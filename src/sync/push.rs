@@ -1,16 +1,12 @@
 //! Sends one portion and says what became of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Claim;
 use super::portion::Portion;
 use crate::braze::{PushFailed, Pushed, Pusher, Stop};
-
-/// How long a request under way is waited for once the run is told to stop: a drain leaves ten seconds in all.
-const LAST_ANSWERS: Duration = Duration::from_secs(7);
 
 /// What became of a portion.
 #[derive(Debug)]
@@ -84,7 +80,7 @@ async fn last_answers(claim: &Claim, halt: &CancellationToken) {
     }
     tokio::select! {
         () = claim.lost.cancelled() => {}
-        () = tokio::time::sleep(LAST_ANSWERS) => {}
+        () = tokio::time::sleep(claim.last_answers) => {}
     }
 }
 

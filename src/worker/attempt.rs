@@ -28,6 +28,7 @@ pub(super) struct Attempt {
     pub syncs: Arc<dyn Syncs>,
     pub clock: Clock,
     pub lease_lasts: Duration,
+    pub drain: Duration,
     pub draining: CancellationToken,
 }
 
@@ -68,6 +69,8 @@ impl Attempt {
         let claim = Claim {
             expires,
             lease: self.lease_lasts,
+            // The rest is for writing down what they said, and for giving the claim back.
+            last_answers: self.drain * 7 / 10,
             cancelled: CancellationToken::new(),
             draining: self.draining.clone(),
             lost: CancellationToken::new(),

@@ -23,6 +23,8 @@ use crate::sync::Rooms;
 
 /// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a drain may take unless told otherwise: what `server.drain_secs` is by default.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Gives the rooms of a sync as configured now.
 pub trait Syncs: Send + Sync + 'static {
@@ -43,6 +45,7 @@ pub struct Worker {
     syncs: Arc<dyn Syncs>,
     clock: Clock,
     lease: Duration,
+    drain: Duration,
     draining: CancellationToken,
     reloaded: Arc<Notify>,
     plans_only: bool,
@@ -65,6 +68,7 @@ impl Worker {
             syncs,
             clock,
             lease,
+            drain: DRAIN,
             draining,
             reloaded: Arc::default(),
             plans_only: false,
@@ -76,6 +80,11 @@ impl Worker {
     /// The same for plans alone: it claims nothing else and starts nothing by the clock, and so sends nothing.
     pub fn plans_only(self) -> Self {
         Self { plans_only: true, ..self }
+    }
+
+    /// The same with so much time from being told to drain to the end.
+    pub fn drained_within(self, drain: Duration) -> Self {
+        Self { drain, ..self }
     }
 
     /// To be rung after a reload: blocked syncs are tried at once, for what blocks them may have changed.
@@ -128,6 +137,7 @@ impl Worker {
                         syncs: self.syncs.clone(),
                         clock: self.clock.clone(),
                         lease_lasts: self.lease,
+                        drain: self.drain,
                         draining: self.draining.clone(),
                     };
                     let ours = Ours::new(self.own.clone(), lease.number);

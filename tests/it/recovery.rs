@@ -125,6 +125,22 @@ async fn told_to_stop_it_ends_well_within_ten_seconds_whoever_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_short_drain_still_puts_the_run_down() {
+    let setup = Setup { server: "drain_secs = 2".to_owned(), ..Setup::customers(500) };
+    let mut app = TestApp::start(setup).await;
+    app.drain().await;
+    let service = Service::start(&app.config_path()).await;
+    app.braze.rule(hold("never"));
+    service.trigger().await;
+    app.braze.wait_for(|stats| stats.held >= 1).await;
+    service.ask_to_end();
+    // Else it counts as a crash, and five restarts are the end of the run.
+    service.says("run put down").await;
+    let status = tokio::task::spawn_blocking(|| service.terminate()).await.expect("no panic");
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delta_that_goes_on_where_it_was_cut_off_is_no_full_run() {
     let clock = Clock::manual(Clock::system().now());
     let mut app = TestApp::start(Setup { clock: clock.clone(), ..Setup::customers(30_000) }).await;

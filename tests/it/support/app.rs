@@ -32,6 +32,8 @@ pub struct Setup {
     pub sync: String,
     /// What stands under `[syncs.cadence]`.
     pub cadence: String,
+    /// What stands under `[server]`.
+    pub server: String,
     /// Where the ledger is.
     pub ledger_url: String,
     /// Further keys of the ledger.
@@ -68,6 +70,7 @@ impl Default for Setup {
             destination: String::new(),
             sync: String::new(),
             cadence: String::new(),
+            server: String::new(),
             ledger_url: "sqlite://ledger.db".to_owned(),
             ledger: String::new(),
             source: None,
@@ -310,7 +313,7 @@ pub fn assert_identities(run: &Run) {
 
 /// The config file of a setup.
 pub fn config(setup: &Setup, braze: &str) -> String {
-    let Setup { attributes, destination, sync, ledger, ledger_url, .. } = setup;
+    let Setup { attributes, destination, sync, server, ledger, ledger_url, .. } = setup;
     let cadence = match setup.cadence.as_str() {
         "" => String::new(),
         cadence => format!("  [syncs.cadence]\n  {cadence}"),
@@ -320,6 +323,9 @@ pub fn config(setup: &Setup, braze: &str) -> String {
     let settle = if destination.contains("settle_secs") { "" } else { "settle_secs = 0" };
     format!(
         r#"
+[server]
+{server}
+
 [ledger]
 url = "{ledger_url}"
 {ledger}
