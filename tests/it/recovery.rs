@@ -2,7 +2,7 @@
 
 use peak_braze::clock::Clock;
 use peak_braze::run::{Mode, RunState};
-use peak_braze::sandbox::{Answer, Rule};
+use peak_braze::sandbox::{Answer, RequestRecord, Rule};
 use serde_json::json;
 
 use crate::support::app::{Setup, TestApp, ago, assert_identities};
@@ -122,6 +122,36 @@ async fn told_to_stop_it_ends_well_within_ten_seconds_whoever_hangs() {
     let run = app.finished(id).await;
     assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 500));
     assert_identities(&run);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_once_the_lease_can_no_longer_be_renewed() {
+    let mut setup = Setup::customers(20_000);
+    setup.ledger = "lease_secs = 2".to_owned();
+    setup.destination = "request_timeout_secs = 1\nmax_in_flight = 2".to_owned();
+    setup.sandbox.latency = std::time::Duration::from_millis(40);
+    let app = TestApp::start(setup).await;
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.requests > 10).await;
+    // Somebody has the ledger's file for longer than a lease lasts.
+    let intruder = rusqlite::Connection::open(app.path("ledger.db")).expect("the file");
+    intruder.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout");
+    intruder.execute_batch("begin immediate").expect("held");
+    let held_at = Clock::system().now();
+    // The time is the point: nothing else tells when a lease is over.
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    intruder.execute_batch("rollback").expect("let go");
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century")]
+    let after = |request: &RequestRecord| request.arrived_at - held_at.timestamp_millis() as f64 / 1_000.0;
+    let late = app.braze.requests().iter().map(after).filter(|secs| (2.5..6.0).contains(secs)).count();
+    assert_eq!(late, 0, "sent after the lease of the last heartbeat");
+    let run = app.finished(id).await;
+    assert_eq!((run.state, run.tally.accepted, run.attempt > 1), (RunState::Succeeded, 20_000, true));
+    assert_identities(&run);
+    assert_eq!(app.braze.violations(), Vec::<String>::new());
+    // What was accepted and could not be recorded goes again, and nothing else.
+    let again = app.braze.stats().values_unchanged;
+    assert!(again <= 2 * 3 * 100 * 75, "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,3 +77,20 @@ async fn a_clock_that_was_ahead_keeps_nobody_waiting() {
     assert_eq!(app.run("delta").await.state, RunState::Succeeded);
     assert!(began.elapsed().as_secs_f64() < SETTLE_SECS + 10.0, "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_given_up_and_applied_late_does_not_outlive_what_comes_after_it() {
+    let mut setup = settling(3);
+    setup.destination += "\nrequest_timeout_secs = 1\nretry_base_ms = 10";
+    let app = TestApp::start(setup).await;
+    app.braze.rule(Rule::new(Answer::Pass).hold_before_apply("ghost").times(1));
+    let first = app.run("delta").await;
+    assert_eq!((first.tally.accepted, first.tally.retries), (3, 1));
+    change(&app);
+    let id = app.trigger(&json!({})).await;
+    app.when(id, |run| run.state == RunState::Waiting).await;
+    app.braze.release("ghost");
+    app.braze.wait_for(|stats| stats.held == 0).await;
+    assert_eq!(app.finished(id).await.state, RunState::Succeeded);
+    assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(1.001)));
+}
