@@ -72,6 +72,19 @@ fn full_every() -> Option<u64> {
     Some(7 * 24 * 3600)
 }
 
+impl Sync {
+    /// What the ledger's digests are about: the profiles of a workspace as the identifier finds them. The same key
+    /// under another identifier is another profile, which has nothing yet.
+    pub fn profiles(&self, workspace: &str) -> String {
+        match &self.identifier {
+            Identifier::ExternalId => workspace.to_owned(),
+            Identifier::BrazeId => format!("{workspace} by braze_id"),
+            Identifier::Email => format!("{workspace} by email"),
+            Identifier::Alias(label) => format!("{workspace} by alias:{label}"),
+        }
+    }
+}
+
 /// What a customer's key is in Braze.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::diff::{Differ, Limits};
+use super::group::persist;
 use super::portion::Portion;
 use super::receipt::Receipt;
 use super::window::Plan;
@@ -131,7 +132,8 @@ impl Reader {
                 }
             };
             self.patience.restore();
-            let remembered = self.rooms.ledger.remembered(self.target, chunk.clone()).await?;
+            let ledger = &self.rooms.ledger;
+            let remembered = persist(&self.claim, || ledger.remembered(self.target, chunk.clone())).await?;
             let limits = limits(&self.rooms);
             let (ready, last);
             (differ, ready, last) = tokio::task::spawn_blocking(move || {
@@ -151,7 +153,11 @@ impl Reader {
                 }
             }
         }
-        let _ = portions.send(differ.finish()).await;
+        for portion in differ.finish() {
+            if portions.send(portion).await.is_err() {
+                break;
+            }
+        }
         Ok(())
     }
 

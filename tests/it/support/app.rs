@@ -32,6 +32,10 @@ pub struct Setup {
     pub sync: String,
     /// What stands under `[syncs.cadence]`.
     pub cadence: String,
+    /// What stands under `[server]`.
+    pub server: String,
+    /// Where the ledger is.
+    pub ledger_url: String,
     /// Further keys of the ledger.
     pub ledger: String,
     /// Another warehouse than the SQLite file.
@@ -66,6 +70,8 @@ impl Default for Setup {
             destination: String::new(),
             sync: String::new(),
             cadence: String::new(),
+            server: String::new(),
+            ledger_url: "sqlite://ledger.db".to_owned(),
             ledger: String::new(),
             source: None,
             seed: TABLE.to_owned(),
@@ -307,7 +313,7 @@ pub fn assert_identities(run: &Run) {
 
 /// The config file of a setup.
 pub fn config(setup: &Setup, braze: &str) -> String {
-    let Setup { attributes, destination, sync, ledger, .. } = setup;
+    let Setup { attributes, destination, sync, server, ledger, ledger_url, .. } = setup;
     let cadence = match setup.cadence.as_str() {
         "" => String::new(),
         cadence => format!("  [syncs.cadence]\n  {cadence}"),
@@ -317,8 +323,11 @@ pub fn config(setup: &Setup, braze: &str) -> String {
     let settle = if destination.contains("settle_secs") { "" } else { "settle_secs = 0" };
     format!(
         r#"
+[server]
+{server}
+
 [ledger]
-url = "sqlite://ledger.db"
+url = "{ledger_url}"
 {ledger}
 
 [[tokens]]
