@@ -102,8 +102,7 @@ fn address(text: &str) -> Result<Url, PeakError> {
     let wrong = |why: &str| PeakError::Setting(format!("base_url {why}"));
     let url = Url::parse(text).map_err(|_| wrong("is not an address"))?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_local =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_local => Ok(url),
@@ -140,7 +139,8 @@ mod tests {
         for good in ["https://service.peak.ai", "https://service.beta.peak.ai/", "http://127.0.0.1:9/x"] {
             assert!(address(good).is_ok(), "{good}");
         }
-        for bad in ["http://service.peak.ai", "service.peak.ai", "http://127.0.0.1.example.com", "ftp://localhost"]
+        for bad in
+            ["http://service.peak.ai", "service.peak.ai", "http://127.0.0.1.example.com", "ftp://localhost"]
         {
             assert!(matches!(address(bad), Err(PeakError::Setting(_))), "{bad}");
         }
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_key_is_shown_nowhere() {
-        let peak = Peak::new(&"peak-key-of-a-test".to_owned().into(), Some("http://127.0.0.1:9")).expect("sound");
+        let peak =
+            Peak::new(&"peak-key-of-a-test".to_owned().into(), Some("http://127.0.0.1:9")).expect("sound");
         assert!(!format!("{peak:?}").contains("peak-key"));
         let error = Peak::new(&"peak-key\nof-a-test".to_owned().into(), None).expect_err("no header");
         assert!(!error.to_string().contains("peak-key"));

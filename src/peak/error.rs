@@ -10,7 +10,9 @@ pub enum PeakError {
     #[error("{0}")]
     Unreachable(String),
     /// It turned the API key away.
-    #[error("Peak refused the API key (status {0}): make a new one under Console > Access Tokens; keys end after three months")]
+    #[error(
+        "Peak refused the API key (status {0}): make a new one under Console > Access Tokens; keys end after three months"
+    )]
     Refused(u16),
     /// It knows nothing of that name or id.
     #[error("Peak knows no {0}")]

@@ -24,6 +24,7 @@ mod queue;
 mod readme;
 mod recovery;
 mod source_postgres;
+mod source_redshift;
 mod source_sqlite;
 mod source_suite;
 mod support;

@@ -91,8 +91,9 @@ impl Asked {
             | (Dialect::Postgres, Warehouse::Postgres(server)) => Ok(reach(server, self.dialect)),
             (_, other) => {
                 let is = other.kind();
-                let why =
-                    format!("is \"{wanted}\", but Peak's warehouse is {is}: write kind = \"{is}\", or name another warehouse");
+                let why = format!(
+                    "is \"{wanted}\", but Peak's warehouse is {is}: write kind = \"{is}\", or name another warehouse"
+                );
                 Err(SourceError::config("kind", why))
             }
         }

@@ -62,7 +62,8 @@ impl Postgres {
         connect::answered(self.dialect, async {
             let ceiling = Ceiling::look(self.dialect, &mut connection, overlap_secs).await?;
             connect::begin(self.dialect, &mut connection).await?;
-            let mut description = Columns::look(self.dialect, &mut connection, &self.mapping).await?.description;
+            let mut description =
+                Columns::look(self.dialect, &mut connection, &self.mapping).await?.description;
             description.problems.extend(ceiling.problem(overlap_secs));
             Ok(description)
         })

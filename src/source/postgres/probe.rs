@@ -139,6 +139,9 @@ mod tests {
     fn a_table_is_looked_for_as_written_and_folded() {
         let table = |parts: &[&str]| Relation::Table(parts.iter().map(|part| (*part).to_owned()).collect());
         assert_eq!(relations(&table(&["publish", "t"])), ["\"publish\".\"t\" AS s"]);
-        assert_eq!(relations(&table(&["PUBLISH", "T"])), ["\"PUBLISH\".\"T\" AS s", "\"publish\".\"t\" AS s"]);
+        assert_eq!(
+            relations(&table(&["PUBLISH", "T"])),
+            ["\"PUBLISH\".\"T\" AS s", "\"publish\".\"t\" AS s"]
+        );
     }
 }

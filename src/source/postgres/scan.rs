@@ -13,9 +13,9 @@ use super::columns::Columns;
 use super::connect::{STATEMENT_WAIT, answered, begin, connect};
 use super::dialect::Dialect;
 use super::error::unreachable;
+use super::order::Order;
 use super::select::{Select, bound};
 use super::shape::Shape;
-use super::order::Order;
 use super::{Ceiling, Postgres};
 use crate::customer::{Chunk, ChunkBuilder, Value, Zone};
 use crate::source::filter::Filter;
@@ -84,7 +84,8 @@ impl Scan {
     async fn read_on(&mut self, ready: &mut Option<Ready>) -> Result<Went, SourceError> {
         let mapping = self.postgres.mapping.clone();
         let mut connection = connect(self.postgres.dialect, &self.postgres.login).await?;
-        let (opened, columns) = answered(self.postgres.dialect, self.open_cursor(&mut connection, ready.is_some())).await?;
+        let (opened, columns) =
+            answered(self.postgres.dialect, self.open_cursor(&mut connection, ready.is_some())).await?;
         if let (Some(ready), Some(opened)) = (ready.take(), opened)
             && ready.send(Ok(opened)).is_err()
         {

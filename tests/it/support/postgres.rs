@@ -50,6 +50,11 @@ impl Postgres {
         self.command("pg_ctl", &["start", "-w", "-t", "60", "-l", &self.data("log"), "-o", &self.options()]);
     }
 
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data("log")).expect("pg_ctl makes a log")
+    }
+
     fn options(&self) -> String {
         let socket = self.folder.path().display();
         format!(
