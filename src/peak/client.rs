@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use super::PeakError;
+use crate::config::SecretRef;
 use crate::http;
 
 /// Where production tenants are served, those of a spoke too. Source: Peak SDK 1.29.0, `get_base_domain`, which every
@@ -33,12 +34,18 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Makes ready to ask Peak at `base_url`, else at its production address. `api_key` goes out as it is: a raw key,
-    /// or a token with its `Bearer ` before it. Source: Peak SDK 1.29.0, `Session.create_request`.
+    /// Makes ready to ask Peak at `base_url`, else at its production address, with the API key as it is now.
     ///
     /// # Errors
     /// [`PeakError::Setting`] where address or key cannot be used.
-    pub fn new(api_key: &SecretString, base_url: Option<&str>) -> Result<Self, PeakError> {
+    pub fn new(api_key: &SecretRef, base_url: Option<&str>) -> Result<Self, PeakError> {
+        let key = api_key.resolve().map_err(|error| PeakError::Setting(format!("api_key: {error}")))?;
+        Self::with_key(&key, base_url)
+    }
+
+    /// The key goes out as it is: a raw one, or a token with its `Bearer ` before it. Source: Peak SDK 1.29.0,
+    /// `Session.create_request`.
+    fn with_key(api_key: &SecretString, base_url: Option<&str>) -> Result<Self, PeakError> {
         let base = address(base_url.unwrap_or(PRODUCTION))?;
         let unfit = |_| PeakError::Setting("api_key holds what no HTTP header may hold".to_owned());
         let mut authorization = HeaderValue::try_from(api_key.expose_secret()).map_err(unfit)?;
@@ -148,10 +155,10 @@ mod tests {
 
     #[test]
     fn a_key_is_shown_nowhere() {
-        let peak =
-            Peak::new(&"peak-key-of-a-test".to_owned().into(), Some("http://127.0.0.1:9")).expect("sound");
+        let peak = Peak::with_key(&"peak-key-of-a-test".to_owned().into(), Some("http://127.0.0.1:9"))
+            .expect("sound");
         assert!(!format!("{peak:?}").contains("peak-key"));
-        let error = Peak::new(&"peak-key\nof-a-test".to_owned().into(), None).expect_err("no header");
+        let error = Peak::with_key(&"peak-key\nof-a-test".to_owned().into(), None).expect_err("no header");
         assert!(!error.to_string().contains("peak-key"));
     }
 }

@@ -18,6 +18,8 @@ mod full_disk;
 mod layers;
 mod ledger;
 mod ledger_suite;
+mod peak_credentials;
+mod peak_look_up;
 mod plan;
 mod postgres_run;
 mod queue;

@@ -23,8 +23,8 @@ pub(super) struct Access {
 
 /// Who signs in where.
 pub(super) enum Login {
-    Given(Access),
-    Peak(Asked),
+    Given(Box<Access>),
+    Peak(Box<Asked>),
 }
 
 /// What Peak is asked for; what it said is kept for as long as this is, which is a run.
@@ -39,23 +39,21 @@ impl Login {
     pub(super) fn new(settings: &config::Source, dialect: Dialect) -> Result<Self, SourceError> {
         let Some(credentials) = &settings.credentials else {
             let options = given(settings.url.as_deref(), dialect)?;
-            return Ok(Self::Given(Access { options, schema: None }));
+            return Ok(Self::Given(Box::new(Access { options, schema: None })));
         };
         let peak = &credentials.peak;
-        let unresolved = |error: config::secret::SecretError| SourceError::config(API_KEY, error.to_string());
-        let key = peak.api_key.resolve().map_err(unresolved)?;
-        Ok(Self::Peak(Asked {
-            peak: Peak::new(&key, peak.base_url.as_deref()).map_err(untold)?,
+        Ok(Self::Peak(Box::new(Asked {
+            peak: Peak::new(&peak.api_key, peak.base_url.as_deref()).map_err(untold)?,
             warehouse: peak.warehouse.clone(),
             dialect,
             kept: Mutex::default(),
-        }))
+        })))
     }
 
     /// How to connect; Peak is asked if it has not been yet.
     pub(super) async fn access(&self) -> Result<Access, SourceError> {
         match self {
-            Self::Given(access) => Ok(access.clone()),
+            Self::Given(access) => Ok((**access).clone()),
             Self::Peak(asked) => {
                 let mut kept = asked.kept.lock().await;
                 match &*kept {
@@ -75,9 +73,6 @@ impl Login {
         Ok(Some(kept.insert(asked.ask().await?).clone()))
     }
 }
-
-/// The setting that most of what is wrong with Peak comes down to.
-const API_KEY: &str = "credentials.peak.api_key";
 
 impl Asked {
     async fn ask(&self) -> Result<Access, SourceError> {
