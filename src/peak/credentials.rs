@@ -98,6 +98,23 @@ enum Port {
     Text(String),
 }
 
+impl Snowflake {
+    /// The token to sign in with over Snowflake's SQL API.
+    ///
+    /// # Errors
+    /// [`PeakError::Answer`], with the cure, where Peak signs in by user and password.
+    pub fn token(&self) -> Result<&SecretString, PeakError> {
+        match &self.auth {
+            SnowflakeAuth::OAuth(token) => Ok(token),
+            SnowflakeAuth::Basic => Err(PeakError::Answer(
+                "Peak signs in to this Snowflake by password, which Snowflake's SQL API does not take: ask Peak for OAuth \
+                 on this connection, or sign in with account, user and private_key instead of credentials"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
 impl Peak {
     /// The credentials of the warehouse of this name, else of the tenant's default one.
     ///
@@ -211,13 +228,14 @@ mod tests {
             "warehouse": "W", "authType": "basic", "database": "D", "host": "acc-1", "password": "p",
             "dataWarehouseType": "snowflake"});
         let Ok(Warehouse::Snowflake(snowflake)) = read(basic) else { panic!("not Snowflake") };
-        assert!(matches!(snowflake.auth, SnowflakeAuth::Basic));
+        let error = snowflake.token().expect_err("no token").to_string();
+        assert!(error.contains("ask Peak for OAuth") && error.contains("private_key"), "{error}");
         let oauth = json!({"port": 443, "role": "R", "schema": "S", "warehouse": "W", "accessToken": "t",
             "warehouseMap": {"default": "SMALL_WH"}, "authType": "oauth", "database": "D",
             "host": "https://acc-1.snowflakecomputing.com/", "dataWarehouseType": "snowflake"});
         let Ok(Warehouse::Snowflake(snowflake)) = read(oauth) else { panic!("not Snowflake") };
         assert_eq!(snowflake.host, "acc-1.snowflakecomputing.com");
-        assert!(matches!(snowflake.auth, SnowflakeAuth::OAuth(token) if token.expose_secret() == "t"));
+        assert_eq!(snowflake.token().expect("a token").expose_secret(), "t");
     }
 
     #[test]

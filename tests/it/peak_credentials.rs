@@ -135,6 +135,21 @@ async fn another_kind_of_warehouse_is_a_mistake_in_the_config() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_source_takes_a_postgres_warehouse_and_no_redshift() {
+    let story = Story::start().await;
+    let mut answer = story.answer("first");
+    story.peak.warehouse("", [answer.clone()]);
+    let app = story.app("postgres").await;
+    let error = app.run("delta").await.error.expect("a reason");
+    assert!(error.message.contains("write kind = \"redshift\""), "{error:?}");
+    answer["dataWarehouseType"] = json!("postgresql");
+    answer["port"] = json!(story.postgres.port());
+    story.peak.warehouse("", [answer]);
+    let run = app.run("delta").await;
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 2_500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_peak_cannot_answer_for_is_told_in_words_without_secrets() {
     let story = Story::start().await;
     let app = story.app("redshift").await;
