@@ -100,7 +100,7 @@ words! {
         Queued = "queued",
         /// Claimed by a worker that reads or sends.
         Running = "running",
-        /// Claimed, but nothing moves until `throttled_until`: settle time, announced reset, backoff or source.
+        /// Claimed, but nothing moves until `throttled_until`: settle time, announced reset, backoff, source, or the model run in Peak.
         Waiting = "waiting",
         /// A guard's bound was breached before anything was sent.
         Held = "held",

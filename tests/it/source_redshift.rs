@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::Mutex;
 
 use crate::source_suite::{
-    Warehouse, all, chunks, customers, keys_read, line, lines, seed_many, since, sync, utc,
+    Warehouse, all, chunks, customers, keys, keys_read, line, lines, seed_many, since, sync, utc,
 };
 use crate::support::postgres::{Postgres, REDSHIFT_FUNCTIONS};
 
@@ -93,9 +93,11 @@ async fn every_statement_is_one_that_redshift_has() {
     with_reader(&cluster).await;
     let source = cluster.open("reader", &customers()).expect("sound settings");
     assert_eq!(lines(&source, Rows::All).await, ["a \"low\" [1]", "b  \"high\" null"]);
-    let also = since("2026-01-02T09:00:00.000001Z", &["b ", "it's", "back\\slash"]);
+    let also = since("2026-01-02T09:00:00.000001Z", &["b "]);
     let after = chunks(&source, all()).await[0].position(0);
     assert_eq!(keys_read(&source, Selection { rows: also, after }).await, ["b "]);
+    let only = Rows::Only(keys(&["it's back\\slash"]));
+    assert!(lines(&source, only).await.is_empty());
     source.describe().await.expect("a description");
     assert_eq!(source.sample(3).await.expect("a sample").len(), 2);
 
@@ -209,6 +211,21 @@ async fn ids_that_differ_in_blanks_at_their_end_are_customers_of_their_own() {
         let rest = Selection { rows: Rows::All, after: read[0].position(index) };
         assert_eq!(keys_read(&source, rest).await.len(), 3 - index);
     }
+}
+
+#[tokio::test]
+async fn more_keys_than_a_statement_takes_are_looked_for_among_all_rows() {
+    let cluster = cluster().await;
+    seed_many(&cluster, 100).await;
+    with_reader(&cluster).await;
+    let source = cluster.open("reader", &customers()).expect("sound settings");
+    let many = (0..5_000).map(|number| format!("{number:0>900}")).chain(["c-000007".to_owned()]);
+    let many = std::sync::Arc::new(many.collect::<HashSet<String>>());
+    let delta = Rows::Since { after: Some(utc("2026-05-01T00:00:00Z")), also: many.clone() };
+    for rows in [delta, Rows::Only(many)] {
+        assert_eq!(keys_read(&source, Selection { rows, after: None }).await, ["c-000007"]);
+    }
+    assert!(logged(&cluster).await.iter().all(|statement| statement.len() < 2_000));
 }
 
 #[tokio::test]

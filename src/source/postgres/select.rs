@@ -130,8 +130,8 @@ impl<'c> Select<'c> {
     fn asked_for(&mut self, rows: &Rows) -> Option<String> {
         match rows {
             Rows::All => None,
+            Rows::Only(keys) | Rows::Since { also: keys, .. } if self.are_too_many(keys.iter()) => None,
             Rows::Only(keys) => Some(self.key_is_one_of(keys.iter())),
-            Rows::Since { also, .. } if self.are_too_many(also.iter()) => None,
             Rows::Since { after, also } => {
                 let recent = self.changed_after((*after)?)?;
                 let mut any = vec![recent, format!("{} IS NULL", self.key().sql)];
@@ -148,7 +148,8 @@ impl<'c> Select<'c> {
     }
 
     fn are_too_many<'k>(&self, keys: impl Iterator<Item = &'k String>) -> bool {
-        self.columns.dialect == Dialect::Redshift && keys.map(String::len).sum::<usize>() > KEYS_BYTES
+        let bytes = |key: &String| literal::text(key).len();
+        self.columns.dialect == Dialect::Redshift && keys.map(bytes).sum::<usize>() > KEYS_BYTES
     }
 
     fn key_is_one_of<'k>(&mut self, keys: impl Iterator<Item = &'k String>) -> String {
