@@ -229,6 +229,22 @@ async fn more_keys_than_a_statement_takes_are_looked_for_among_all_rows() {
 }
 
 #[tokio::test]
+async fn a_query_that_redshift_might_read_as_two_statements_is_refused() {
+    let cluster = cluster().await;
+    seed_many(&cluster, 1).await;
+    for (sign, is_refused) in
+        [("'\\\\''; delete from customers --'", true), ("';'", false), ("'\\\\'", false)]
+    {
+        let query = format!("query = \"select customer_id, updated_at, {sign} as band from customers\"");
+        match cluster.source(&sync(&query, &["band"])) {
+            Ok(source) if !is_refused => assert_eq!(lines(&source, Rows::All).await.len(), 1, "{sign}"),
+            Err(SourceError::Config { key: "query", .. }) if is_refused => {}
+            other => panic!("{sign}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn keys_that_are_not_sorted_by_their_bytes_are_refused() {
     let cluster = cluster().await;
     cluster

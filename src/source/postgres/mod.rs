@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config;
 use crate::customer::Chunk;
 
-use super::mapping::Mapping;
+use super::mapping::{Mapping, Relation};
 use super::reading::{CHUNKS_AHEAD, Reader};
 use super::{Description, Reading, SNAPSHOT_HOLD, Selection, SourceError};
 
@@ -48,6 +48,7 @@ pub struct Postgres {
 impl Postgres {
     pub(super) fn new(settings: &config::Source, mapping: Arc<Mapping>) -> Result<Self, SourceError> {
         let dialect = Dialect::of(settings.kind);
+        require_one_statement(dialect, &mapping.relation)?;
         let login = Arc::new(Login::new(settings, dialect)?);
         Ok(Self { dialect, login, mapping, hold: SNAPSHOT_HOLD })
     }
@@ -90,6 +91,21 @@ impl Postgres {
         let stopped = |_| SourceError::Unreachable("opening the source stopped before its end".to_owned());
         let scan::Opened { ceiling, total } = opened.await.map_err(stopped)??;
         Ok(Reading { ceiling, total, chunks, reader: Reader::Task { _task: task }, has_ended: false })
+    }
+}
+
+/// To Redshift a query goes as plain text, which might be several statements, and Redshift reads quotes with a
+/// backslash or dollars in them in ways of its own: where that could matter, the query is refused.
+fn require_one_statement(dialect: Dialect, relation: &Relation) -> Result<(), SourceError> {
+    match relation {
+        Relation::Query(text)
+            if dialect == Dialect::Redshift && text.contains(';') && text.contains(['\\', '$', '`', '[']) =>
+        {
+            let why = "holds a semicolon beside \\, $, ` or [, and cannot be told to be one statement; \
+                       write chr(59) for the semicolon";
+            Err(SourceError::config("query", why))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -58,7 +58,9 @@ fn relations(relation: &Relation) -> Vec<String> {
 }
 
 fn null_row(relation: &str) -> String {
-    format!("SELECT s.* FROM (SELECT 1 AS one) AS o LEFT JOIN {relation} ON 1 = 0")
+    format!(
+        "SELECT n.* FROM (SELECT 1 AS one) AS o LEFT JOIN (SELECT * FROM {relation} WHERE 1 = 0) AS n ON 1 = 1"
+    )
 }
 
 fn described(row: &PgRow, relation: String, mapping: &Mapping) -> Table {
