@@ -73,3 +73,19 @@ fn status(word: &str) -> StepStatus {
         _ => StepStatus::Running,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_success_is_success() {
+        assert_eq!(status("Success"), StepStatus::Success);
+        for word in ["Failed", "Stopped", "Skipped"] {
+            assert_eq!(status(word), StepStatus::Failed(word));
+        }
+        for word in ["Running", "Stopping", "Pending", "", "Succeeded?"] {
+            assert_eq!(status(word), StepStatus::Running, "{word}");
+        }
+    }
+}

@@ -96,6 +96,13 @@ async fn a_step_that_ended_otherwise_fails_the_run() {
         assert!(error.message.contains(word), "{error:?}");
     }
     assert_eq!(app.sync_state().await["watermark"], Value::Null);
+    // A person who knows better has a way past.
+    let failed = app.get("/v1/runs").await["runs"][0]["id"].as_str().expect("a run").to_owned();
+    let (status, answer) = app.post(&format!("/v1/runs/{failed}/retrigger"), &json!({})).await;
+    assert_eq!(status, 202, "{answer}");
+    let again = answer["run_id"].as_str().expect("a run").parse().expect("a run id");
+    assert_eq!(app.finished(again).await.state, RunState::Succeeded);
+    assert_eq!(peak.asked().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
