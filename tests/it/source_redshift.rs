@@ -196,11 +196,16 @@ async fn ids_that_differ_in_blanks_at_their_end_are_customers_of_their_own() {
     // As Redshift compares: blanks at the end count for nothing.
     cluster
         .run(
-            "CREATE TABLE customers (customer_id varchar(99), updated_at timestamp, band varchar(9), score int);
+            "CREATE COLLATION padded (provider = icu, locale = 'und-u-ka-shifted', deterministic = false);
+             CREATE TABLE customers (customer_id varchar(99) COLLATE padded, updated_at timestamp, band varchar(9), score int);
              INSERT INTO customers VALUES ('a ', '2026-01-01', 'x', 2), ('a', '2026-01-01', 'x', 1),
              ('a  ', '2026-01-01', 'x', 3), ('b', '2026-01-01', 'x', 4)",
         )
         .await;
+    let mut connection = cluster.connection.lock().await;
+    let equal = sqlx::query_scalar("SELECT count(*) FROM customers WHERE customer_id = 'a'");
+    let equal: i64 = equal.fetch_one(&mut *connection).await.expect("a count");
+    assert_eq!(equal, 3);
     let source = cluster.source(&customers()).expect("sound settings");
     let read = chunks(&source, all()).await;
     for index in 0..4 {
