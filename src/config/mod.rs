@@ -36,7 +36,8 @@ pub use secret::SecretRef;
 pub use server::{Scope, Server, Token};
 pub use source::{Credentials, PeakCredentials, Source, SourceKind};
 pub use sync::{
-    Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull, Sync,
+    Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull,
+    PeakAccess, Sync, VerifyRun,
 };
 
 /// The whole config file.

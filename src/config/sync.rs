@@ -146,6 +146,32 @@ pub struct Callback {
     /// Equality on fields of `data`; a mismatch is recorded as ignored.
     #[serde(default, rename = "match")]
     pub matches: BTreeMap<String, String>,
+    /// Asks Peak how the model's step ended before a run reads the source; absent: the callback's word is enough.
+    #[serde(default)]
+    pub verify_run: Option<VerifyRun>,
+}
+
+/// `[syncs.callback.verify_run]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRun {
+    /// The workflow whose executions count. Fixed here, so that no callback can name another.
+    pub workflow_id: String,
+    /// The step that must have ended well. Not the whole execution, which still runs while a step of it calls us.
+    pub step: String,
+    /// Who is asked.
+    pub peak: PeakAccess,
+}
+
+/// `[syncs.callback.verify_run.peak]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeakAccess {
+    /// Peak API key.
+    pub api_key: SecretRef,
+    /// Peak's service address; default the production one.
+    #[serde(default)]
+    pub base_url: Option<String>,
 }
 
 /// Standard Webhooks leave the tolerance open; every official library uses 300 s both ways.

@@ -46,7 +46,7 @@ const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
 pub enum Source {
     /// A SQLite file.
     Sqlite(Sqlite),
-    /// PostgreSQL.
+    /// PostgreSQL or Amazon Redshift.
     Postgres(Postgres),
 }
 
@@ -60,8 +60,10 @@ impl Source {
         let mapping = Arc::new(Mapping::new(settings, sync)?);
         match settings.kind {
             SourceKind::Sqlite => Sqlite::new(settings, mapping, clock).map(Self::Sqlite),
-            SourceKind::Postgres => Postgres::new(settings, mapping).map(Self::Postgres),
-            kind => {
+            SourceKind::Postgres | SourceKind::Redshift => {
+                Postgres::new(settings, mapping).map(Self::Postgres)
+            }
+            kind @ SourceKind::Snowflake => {
                 Err(SourceError::config("kind", format!("{kind:?} sources cannot be read by this version")))
             }
         }

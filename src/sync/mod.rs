@@ -1,4 +1,4 @@
-//! One run, top to bottom: window, extract, diff, batch, push, record, outcome.
+//! One run, top to bottom: verify where asked, window, extract, diff, batch, push, record, outcome.
 //!
 //! ```text
 //! source -> chunks -> Differ -> portions -> groups -> Braze -> verdicts -> ledger
@@ -12,6 +12,7 @@ mod diff;
 mod extract;
 mod forecast;
 mod group;
+mod patience;
 mod portion;
 mod push;
 mod receipt;
@@ -19,6 +20,7 @@ mod records;
 mod resend;
 mod speed;
 mod stop;
+mod verify;
 mod window;
 
 use std::sync::Arc;
@@ -68,6 +70,7 @@ pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, 
     if lease.run.mode == Mode::Plan {
         return forecast::foresee(rooms, lease, claim).await;
     }
+    verify::verify(rooms, lease, claim).await?;
     let plan = Plan::make(rooms, lease).await?;
     let mut receipt = Receipt::open(lease, &plan);
     if !receipt.is_complete() {

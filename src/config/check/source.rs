@@ -47,6 +47,12 @@ fn postgres(source: &Source, key: &str, problems: &mut Problems) {
         }
         _ => {}
     }
+    if source.url.is_some() && source.credentials.is_some() {
+        problems.add(
+            format!("{key}.url"),
+            "stands beside credentials, which tell where the warehouse is; keep one",
+        );
+    }
 }
 
 fn refuse_snowflake_keys(source: &Source, key: &str, problems: &mut Problems) {
