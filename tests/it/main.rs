@@ -32,6 +32,7 @@ mod settle;
 mod source_gone;
 mod source_postgres;
 mod source_redshift;
+mod source_snowflake;
 mod source_sqlite;
 mod source_suite;
 mod support;

@@ -206,7 +206,7 @@ impl<'c> Select<'c> {
         let unusable = match self.key().shape {
             Shape::Text => {
                 let place = self.bind(Bind::text(white_space()));
-                format!(" OR TRIM({key}, {place}) = '' OR LENGTH({key}) > {SHORT_KEY_CHARS}")
+                format!(" OR TRANSLATE({key}, {place}, '') = '' OR LENGTH({key}) > {SHORT_KEY_CHARS}")
             }
             _ => String::new(),
         };

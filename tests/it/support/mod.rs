@@ -7,3 +7,4 @@ pub mod peak;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod snowflake;
