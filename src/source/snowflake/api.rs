@@ -91,7 +91,7 @@ impl Api {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::Refused(StatusCode::UNAUTHORIZED, failure) => {
                     if has_renewed || self.login.access_anew(&access).await?.is_none() {
-                        return Err(failure.refuses_login(&access.hint).into());
+                        return Err(failure.refuses_login(&access.place, &access.hint).into());
                     }
                     has_renewed = true;
                 }
@@ -107,7 +107,12 @@ impl Api {
         }
     }
 
-    async fn try_once(&self, call: &Call<'_>, access: &Access, is_repeat: bool) -> Result<Tried, SourceError> {
+    async fn try_once(
+        &self,
+        call: &Call<'_>,
+        access: &Access,
+        is_repeat: bool,
+    ) -> Result<Tried, SourceError> {
         let again = |error: &reqwest::Error| {
             // Not the error itself: it shows the address.
             let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
@@ -132,7 +137,10 @@ impl Api {
             }
             status if is_passing(status) => {
                 let code = Failure::read(status.as_u16(), &bytes).code;
-                Tried::Again { why: unreachable(format!("Snowflake is out of order for now (error {code})")), after }
+                Tried::Again {
+                    why: unreachable(format!("Snowflake is out of order for now (error {code})")),
+                    after,
+                }
             }
             status => Tried::Refused(status, Failure::read(status.as_u16(), &bytes)),
         })
@@ -149,7 +157,8 @@ impl Api {
             Call::Submit(..) => None,
             Call::Status(handle) | Call::Part(handle, _) | Call::Cancel(handle) => Some(*handle),
         };
-        let mut path = url.path_segments_mut().map_err(|()| SourceError::config("base_url", "makes no address"))?;
+        let mut path =
+            url.path_segments_mut().map_err(|()| SourceError::config("base_url", "makes no address"))?;
         path.pop_if_empty().extend(["api", "v2", "statements"]).extend(handle);
         if matches!(call, Call::Cancel(_)) {
             path.push("cancel");
@@ -167,7 +176,9 @@ impl Api {
                     url.query_pairs_mut().append_pair("retry", "true");
                 }
             }
-            Call::Part(_, number) => drop(url.query_pairs_mut().append_pair("partition", &number.to_string())),
+            Call::Part(_, number) => {
+                url.query_pairs_mut().append_pair("partition", &number.to_string());
+            }
             Call::Status(_) | Call::Cancel(_) => {}
         }
         let method = match call {
@@ -206,12 +217,11 @@ fn refused(call: &Call<'_>, status: StatusCode, failure: Failure, access: Arc<Ac
             "account",
             format!("has no SQL API at this address ({}): check account and base_url", failure.code),
         )),
-        (403, _) if failure.code.starts_with("39") => {
-            Refusal::Other(match failure.means(&access.place) {
-                SourceError::Refused(what) => SourceError::Refused(what),
-                _ => failure.refuses_login(&access.hint),
-            })
-        }
+        (403, _) => Refusal::Other(failure.refuses_login(&access.place, &access.hint)),
+        (400 | 405 | 406 | 413 | 415, _) => Refusal::Other(SourceError::Unusable(format!(
+            "Snowflake does not take the request (error {})",
+            failure.code
+        ))),
         _ => Refusal::Statement(failure, access),
     }
 }
@@ -252,7 +262,9 @@ mod tests {
             let drawn: Vec<_> = (0..500).map(|_| jitter(tries)).collect();
             let most = Duration::from_millis(most);
             assert!(drawn.iter().all(|wait| *wait <= most));
-            assert!(drawn.iter().any(|wait| *wait > most * 4 / 5) && drawn.iter().any(|wait| *wait < most / 5));
+            assert!(
+                drawn.iter().any(|wait| *wait > most * 4 / 5) && drawn.iter().any(|wait| *wait < most / 5)
+            );
         }
     }
 }

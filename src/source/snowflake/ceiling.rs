@@ -25,9 +25,12 @@ pub(super) async fn ceiling(api: &Arc<Api>, overlap_secs: u64) -> Result<DateTim
     let odd = || unreachable("Snowflake does not tell the time");
     let part = rows.next().await?.ok_or_else(odd)?;
     let row = part.rows().next().flatten().ok_or_else(odd)?;
-    let micros = row.first().and_then(|cell| cell.text()).and_then(|text| text.parse().ok()).ok_or_else(odd)?;
+    let micros =
+        row.first().and_then(|cell| cell.text()).and_then(|text| text.parse().ok()).ok_or_else(odd)?;
     let overlap = TimeDelta::seconds(i64::try_from(overlap_secs).unwrap_or(i64::MAX / 1_000));
-    DateTime::from_timestamp_micros(micros).and_then(|clock| clock.checked_sub_signed(overlap)).ok_or_else(odd)
+    DateTime::from_timestamp_micros(micros)
+        .and_then(|clock| clock.checked_sub_signed(overlap))
+        .ok_or_else(odd)
 }
 
 /// What `check` says of it.

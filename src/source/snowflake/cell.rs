@@ -20,7 +20,9 @@ impl<'p> Cell<'p> {
     pub(super) fn row(text: &'p str) -> Option<Vec<Self>> {
         serde_json::from_str(text).ok().or_else(|| {
             let cells: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-            Some(cells.into_iter().map(|cell| serde_json::from_str(cell.get()).unwrap_or(Self::Odd)).collect())
+            Some(
+                cells.into_iter().map(|cell| serde_json::from_str(cell.get()).unwrap_or(Self::Odd)).collect(),
+            )
         })
     }
 

@@ -163,7 +163,8 @@ fn resolve(name: &str, known: &[&str]) -> Option<usize> {
 
 /// A name as one would write it without quotes.
 fn unfold(name: &str) -> String {
-    let is_folded = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_folded =
+        name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if is_folded { name.to_ascii_lowercase() } else { name.to_owned() }
 }
 

@@ -39,7 +39,7 @@ impl Failure {
 
     /// Whether a name is not there, or hidden from the role: which of the two Snowflake does not tell.
     pub(super) fn is_missing_object(&self) -> bool {
-        matches!(self.code.as_str(), "002003" | "002043" | "390201")
+        matches!(self.code.as_str(), "002003" | "002043")
     }
 
     /// Whether it is about the statement's own words: syntax, names, types.
@@ -118,8 +118,9 @@ impl Failure {
 
     /// What it means that a sign-in was refused. Source: Snowflake docs, Key-pair authentication: troubleshooting;
     /// External OAuth: errors.
-    pub(super) fn refuses_login(&self, hint: &str) -> SourceError {
+    pub(super) fn refuses_login(&self, place: &Place, hint: &str) -> SourceError {
         let what = match self.code.as_str() {
+            "390186" | "390189" | "390201" | "390420" | "390422" | "390432" => return self.means(place),
             "390144" | "394300" | "394301" | "394302" | "394303" | "394304" => "the key pair's token",
             "390303" | "390318" => "the OAuth token",
             "394400" => "the programmatic access token",
@@ -185,11 +186,19 @@ mod tests {
 
     #[test]
     fn a_refused_sign_in_names_what_was_refused() {
-        for (code, what) in [("390144", "key pair"), ("390303", "OAuth"), ("390318", "OAuth"), ("390100", "sign-in")] {
-            let error = failure(code, "").refuses_login("look again");
+        for (code, what) in
+            [("390144", "key pair"), ("390303", "OAuth"), ("390318", "OAuth"), ("390100", "sign-in")]
+        {
+            let error = failure(code, "").refuses_login(&Place::default(), "look again");
             assert_eq!(error.code(), "source_refused");
             assert!(error.to_string().contains(what) && error.to_string().ends_with("look again"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_sign_in_that_may_not_do_so_from_here_is_told_from_a_wrong_one() {
+        let error = failure("390422", "").refuses_login(&Place::default(), "look again");
+        assert!(error.to_string().contains("network policy"), "{error}");
     }
 
     #[test]

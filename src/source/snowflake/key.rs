@@ -82,3 +82,38 @@ pub(super) fn fingerprint(public_key: &[u8]) -> String {
     let der = info.to_der().expect("a key can be written as it was read");
     format!("SHA256:{}", STANDARD.encode(Sha256::digest(der)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Snowflake's documentation has keys made, by `openssl … pkcs8 -topk8 -v2 des3`; opens nothing anywhere.
+    const KEY: &str = include_str!("key/des3.p8");
+
+    fn read(pem: &str, passphrase: Option<&str>) -> Result<Key, SourceError> {
+        let secret = |text: &str| SecretString::from(text.to_owned());
+        Key::read(&secret(pem), passphrase.map(secret).as_ref())
+    }
+
+    fn refusal(pem: &str, passphrase: Option<&str>) -> String {
+        let Err(error) = read(pem, passphrase) else { panic!("the key was taken") };
+        error.to_string()
+    }
+
+    #[test]
+    fn a_key_encrypted_as_the_documentation_says_is_read() {
+        let key = read(KEY, Some("of-the-tests")).expect("a key");
+        assert_eq!((key.sign(b"message").len(), key.fingerprint().len()), (256, "SHA256:".len() + 44));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_told_with_the_cure() {
+        assert_eq!(refusal(KEY, None), "private_key: is encrypted: give private_key_passphrase too");
+        assert_eq!(refusal(KEY, Some("wrong")), "private_key_passphrase: does not open private_key");
+        assert_eq!(refusal("s3cret", None), "private_key: is not a key in PEM");
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----";
+        assert!(refusal(old, None).contains("openssl pkcs8 -topk8"), "{}", refusal(old, None));
+        let short = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----";
+        assert_eq!(refusal(short, None), "private_key: must be an RSA key of 2048 bits or more");
+    }
+}

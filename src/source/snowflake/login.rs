@@ -48,7 +48,8 @@ impl Login {
             (Some(pem), None) => {
                 let user = settings.user.clone().ok_or_else(|| missing("user"))?;
                 let passphrase = settings.private_key_passphrase.as_ref();
-                let passphrase = passphrase.map(|secret| resolve("private_key_passphrase", secret)).transpose()?;
+                let passphrase =
+                    passphrase.map(|secret| resolve("private_key_passphrase", secret)).transpose()?;
                 let key = Key::read(&resolve("private_key", pem)?, passphrase.as_ref())?;
                 Way::KeyPair { key: Box::new(key), account: account.clone(), user, clock }
             }
@@ -56,7 +57,9 @@ impl Login {
                 Way::Token { reference: reference.clone(), token_type: settings.token_type }
             }
             (None, None) => return Err(missing("private_key")),
-            (Some(_), Some(_)) => return Err(SourceError::config("token", "stands beside private_key; keep one")),
+            (Some(_), Some(_)) => {
+                return Err(SourceError::config("token", "stands beside private_key; keep one"));
+            }
         };
         let base = address(settings.base_url.as_deref(), &account)?;
         Ok(Self { way, base, place: Place::new(settings), kept: Mutex::default() })

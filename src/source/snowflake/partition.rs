@@ -88,7 +88,8 @@ mod tests {
         let (meta, partition) = Partition::read(body.into()).expect("an answer");
         let meta = meta.expect("told");
         assert_eq!((meta.num_rows, meta.partition_info[0].row_count, partition.len()), (2, 2, 2));
-        let texts: Vec<_> = partition.rows().map(|row| row.expect("a row")[0].text().map(str::to_owned)).collect();
+        let texts: Vec<_> =
+            partition.rows().map(|row| row.expect("a row")[0].text().map(str::to_owned)).collect();
         assert_eq!(texts, [Some("é".to_owned()), None]);
         assert!(Partition::read(b"{\"data\":[[\"a\"".to_vec()).is_none());
         assert!(Partition::read(b"{}".to_vec()).is_none());

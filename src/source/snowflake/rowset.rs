@@ -26,7 +26,12 @@ pub(super) struct Rowset {
 }
 
 impl Rowset {
-    pub(super) fn new(api: Arc<Api>, handle: String, meta: Meta, first: Partition) -> Result<Self, SourceError> {
+    pub(super) fn new(
+        api: Arc<Api>,
+        handle: String,
+        meta: Meta,
+        first: Partition,
+    ) -> Result<Self, SourceError> {
         let told: usize = match meta.partition_info.as_slice() {
             [] => first.len(),
             parts => parts.iter().map(|part| part.row_count).sum(),

@@ -122,7 +122,8 @@ impl<'c> Select<'c> {
             return String::new();
         }
         // NUL is in no JSON that Snowflake reads.
-        let mut sorted: Vec<&str> = keys.iter().map(String::as_str).filter(|key| !key.contains('\0')).collect();
+        let mut sorted: Vec<&str> =
+            keys.iter().map(String::as_str).filter(|key| !key.contains('\0')).collect();
         sorted.sort_unstable();
         let tables: Vec<String> = documents(&sorted).into_iter().map(|keys| self.named_table(keys)).collect();
         let key = match self.key().shape {
@@ -223,7 +224,8 @@ fn white_space() -> String {
 /// Lists of keys as JSON, none larger than one binding may be.
 fn documents(keys: &[&str]) -> Vec<String> {
     let (mut documents, mut held, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let close = |held: &mut Vec<&str>| serde_json::to_string(&std::mem::take(held)).expect("strings are JSON");
+    let close =
+        |held: &mut Vec<&str>| serde_json::to_string(&std::mem::take(held)).expect("strings are JSON");
     for key in keys {
         if bytes + key.len() > NAMED_BYTES {
             documents.push(close(&mut held));

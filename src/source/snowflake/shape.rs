@@ -156,7 +156,8 @@ fn local(text: &str, zone: Zone) -> Option<i64> {
     if zone == Zone::utc() {
         return Some(micros);
     }
-    let wall = DateTime::from_timestamp_micros(micros)?.naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    let wall =
+        DateTime::from_timestamp_micros(micros)?.naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
     match zone.instant(Value::Text(wall.as_bytes())) {
         UpdatedAt::At(micros) => Some(micros),
         _ => None,
@@ -185,7 +186,10 @@ mod tests {
         assert_eq!(value(Shape::Float, "0.1"), Value::Float(0.1));
         assert_eq!(value(Shape::Float, "-inf"), Value::Float(f64::NEG_INFINITY));
         assert!(matches!(value(Shape::Float, "NaN"), Value::Float(number) if number.is_nan()));
-        assert_eq!(value(Shape::Date, "-1"), Value::Date(NaiveDate::from_ymd_opt(1969, 12, 31).expect("a date")));
+        assert_eq!(
+            value(Shape::Date, "-1"),
+            Value::Date(NaiveDate::from_ymd_opt(1969, 12, 31).expect("a date"))
+        );
         assert_eq!(value(Shape::Local, "1767344400.250000000"), Value::Instant(1_767_344_400_250_000));
         assert_eq!(value(Shape::Instant, "1767344400.999999999 1560"), Value::Instant(1_767_344_400_999_999));
         assert_eq!(value(Shape::Instant, "-0.000000001"), Value::Instant(-1));
@@ -224,7 +228,8 @@ mod tests {
     #[test]
     fn types_are_known_by_snowflakes_own_names() {
         let shape = |name: &str, precision, scale| {
-            let column = ColumnType { name: "A".into(), type_name: name.into(), precision, scale, collation: None };
+            let column =
+                ColumnType { name: "A".into(), type_name: name.into(), precision, scale, collation: None };
             Shape::of(&column)
         };
         assert_eq!(shape("fixed", Some(38), Some(0)), Shape::Whole);

@@ -95,7 +95,8 @@ impl Statement {
             fields.extend(place);
         }
         if !self.binds.is_empty() {
-            let numbered = (1..).zip(&self.binds).map(|(number, bind): (u32, _)| (number.to_string(), json!(bind)));
+            let numbered =
+                (1..).zip(&self.binds).map(|(number, bind): (u32, _)| (number.to_string(), json!(bind)));
             fields.insert("bindings".to_owned(), Value::Object(numbered.collect()));
         }
         body
@@ -127,7 +128,10 @@ mod tests {
         };
         let body = statement.body(&place);
         assert_eq!(body["bindings"], json!({"1": {"type": "TEXT", "value": "it's"}}));
-        assert_eq!((&body["warehouse"], &body["role"], &body["timeout"]), (&json!("WH"), &Value::Null, &json!(7)));
+        assert_eq!(
+            (&body["warehouse"], &body["role"], &body["timeout"]),
+            (&json!("WH"), &Value::Null, &json!(7))
+        );
         assert_eq!(body["parameters"]["QUERY_TAG"], "peak-braze");
         assert_eq!(body["parameters"]["ROWS_PER_RESULTSET"], 0);
     }

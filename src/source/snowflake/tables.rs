@@ -68,8 +68,9 @@ mod tests {
 
     #[test]
     fn a_table_is_found_by_its_only_other_case() {
-        let known: Vec<(String, String)> =
-            [("PUBLIC", "Mixed"), ("PUBLIC", "Two"), ("Other", "TWO")].map(|(s, t)| (s.into(), t.into())).into();
+        let known: Vec<(String, String)> = [("PUBLIC", "Mixed"), ("PUBLIC", "Two"), ("Other", "TWO")]
+            .map(|(s, t)| (s.into(), t.into()))
+            .into();
         let find = |name: &str| {
             let parts: Vec<String> = name.split('.').map(str::to_owned).collect();
             same_table(&parts, &known).map(|parts| parts.join("."))

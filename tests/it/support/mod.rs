@@ -8,3 +8,4 @@ pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod snowflake;
+pub mod snowflake_wire;
