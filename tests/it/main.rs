@@ -33,6 +33,7 @@ mod source_gone;
 mod source_postgres;
 mod source_redshift;
 mod source_snowflake;
+mod source_snowflake_cells;
 mod source_snowflake_wire;
 mod source_sqlite;
 mod source_suite;

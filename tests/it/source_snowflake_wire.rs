@@ -1,6 +1,5 @@
 //! Snowflake on the wire: sign-in, waits, parts and refusals, told against a stand-in that does as it is told.
 
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use peak_braze::source::{Rows, Selection, Source, SourceError};
 use serde_json::{Value, json};
 
 use crate::source_suite::{all, customers, keys, keys_read, lines, since, sync, utc};
-use crate::support::python::python;
+use crate::support::python::run_script;
 use crate::support::snowflake_wire::{Reply, Seen, Table, Wire};
 
 const COLUMNS: [(&str, &str); 4] =
@@ -70,17 +69,9 @@ fn reads(wire: &Wire) -> Vec<Seen> {
     wire.seen().into_iter().filter(Seen::is_read).collect()
 }
 
-fn script(arguments: &[&str], input: Option<&str>) -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/snowflake_key.py");
-    let mut command = Command::new(python());
-    command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("the interpreter of the tests runs");
-    let mut stdin = child.stdin.take().expect("piped");
-    std::io::Write::write_all(&mut stdin, input.unwrap_or_default().as_bytes()).expect("it reads");
-    drop(stdin);
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{arguments:?} failed");
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+/// Keys and tokens as others make and read them.
+fn key_script(arguments: &[&str], input: &str) -> String {
+    run_script("snowflake_key.py", arguments, input)
 }
 
 #[tokio::test]
@@ -88,7 +79,7 @@ async fn a_key_pair_signs_in_as_others_read_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("passphrase"), "of the tests").expect("written");
-    let fingerprint = script(&["make", &path(""), "of the tests"], None);
+    let fingerprint = key_script(&["make", &path(""), "of the tests"], "");
     let plain = format!("user = \"sync_user\"\nprivate_key = \"file:{}\"", path("plain.p8"));
     let encrypted = format!(
         "user = \"sync_user\"\nprivate_key = \"file:{}\"\nprivate_key_passphrase = \"file:{}\"",
@@ -106,7 +97,7 @@ async fn a_key_pair_signs_in_as_others_read_it() {
         assert!(wire.seen().iter().all(|seen| seen.authorization == first.authorization));
         let token = first.authorization.strip_prefix("Bearer ").expect("a bearer");
         let read: Value =
-            serde_json::from_str(&script(&["verify", &path("public.pem")], Some(token))).expect("JSON");
+            serde_json::from_str(&key_script(&["verify", &path("public.pem")], token)).expect("JSON");
         let claims = &read["claims"];
         assert_eq!(read["header"], json!({"alg": "RS256", "typ": "JWT"}));
         assert_eq!(claims["sub"], "ORG-MY_ACCOUNT.SYNC_USER");
@@ -128,7 +119,7 @@ async fn a_key_pair_signs_in_as_others_read_it() {
 async fn a_refused_key_pair_is_told_with_its_fingerprint() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let fingerprint = script(&["make", &path(""), "x"], None);
+    let fingerprint = key_script(&["make", &path(""), "x"], "");
     let refuse =
         |_: &Seen| Some(Reply::Json(401, json!({"code": "390144", "message": "JWT token is invalid. [x]"})));
     let wire = Wire::start(table(), refuse).await;

@@ -4,7 +4,7 @@ Only the front is ours: it reads the documented requests and writes documented a
 that the SQL does what is meant, and that both sides of the wire agree on one reading of the documentation; not that
 Snowflake itself agrees.
 
-Prints `port N` once it listens, and ends when its standard input does.
+Takes the rows of a part. Prints `port N` once it listens, and ends when its standard input does.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from fakesnow.rowtype import describe_as_rowtype
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
 FIRST_ROWS = 400
-PART_ROWS = int(os.environ.get("FRONT_PART_ROWS", "3000"))
+PART_ROWS = int(sys.argv[1])
 FIELDS = {"statement", "timeout", "database", "schema", "warehouse", "role", "bindings", "parameters"}
 
 shared = FakeSnow()

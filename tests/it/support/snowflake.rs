@@ -20,12 +20,17 @@ pub struct Fakesnow {
 }
 
 impl Fakesnow {
-    /// Starts one and waits until it listens.
-    pub fn start() -> Self {
+    /// Starts one that answers in parts of so many rows, and waits until it listens.
+    pub fn start(part_rows: usize) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/fakesnow_front.py");
         let mut command = Command::new(python());
         // An open input: the front ends with it, should this process be gone without a word.
-        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg(script)
+            .arg(part_rows.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("the interpreter of the tests runs");
         let port = port(&mut child).unwrap_or_else(|| {
             // It may have ended by itself.
