@@ -1,11 +1,12 @@
 //! Who signs in, and how: a key pair, or a token made elsewhere.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
 
 use super::jwt::Jwt;
 use super::key::Key;
@@ -56,6 +57,10 @@ impl Login {
             (None, Some(reference)) => {
                 Way::Token { reference: reference.clone(), token_type: settings.token_type }
             }
+            (None, None) if settings.credentials.is_some() => {
+                let why = "are not fetched for Snowflake yet; write private_key or token";
+                return Err(SourceError::config("credentials", why));
+            }
             (None, None) => return Err(missing("private_key")),
             (Some(_), Some(_)) => {
                 return Err(SourceError::config("token", "stands beside private_key; keep one"));
@@ -72,22 +77,22 @@ impl Login {
 
     /// Access that is good for a while yet.
     pub(super) async fn access(&self) -> Result<Arc<Access>, SourceError> {
-        let mut kept = self.kept.lock().expect("no holder panics");
+        let mut kept = self.kept.lock().await;
         match &*kept {
             Some(access) if !self.is_due(access) => Ok(access.clone()),
-            _ => Ok(kept.insert(Arc::new(self.make()?)).clone()),
+            _ => Ok(kept.insert(Arc::new(self.make().await?)).clone()),
         }
     }
 
     /// Access now that this one was refused; none where nobody can say anything new.
     pub(super) async fn access_anew(&self, refused: &Access) -> Result<Option<Arc<Access>>, SourceError> {
-        let mut kept = self.kept.lock().expect("no holder panics");
+        let mut kept = self.kept.lock().await;
         let is_newer = |access: &&Arc<Access>| access.authorization != refused.authorization;
         // Another request may have met the same refusal and been quicker.
         if let Some(access) = kept.as_ref().filter(is_newer) {
             return Ok(Some(access.clone()));
         }
-        let made = Some(Arc::new(self.make()?)).filter(|made| is_newer(&made));
+        let made = Some(Arc::new(self.make().await?)).filter(|made| is_newer(&made));
         if made.is_some() {
             kept.clone_from(&made);
         }
@@ -101,7 +106,7 @@ impl Login {
         }
     }
 
-    fn make(&self) -> Result<Access, SourceError> {
+    async fn make(&self) -> Result<Access, SourceError> {
         let (token, token_type, hint, renew_at) = match &self.way {
             Way::KeyPair { key, account, user, clock } => {
                 let Jwt { text, renew_at } = Jwt::sign(key, account, user, clock.now());
