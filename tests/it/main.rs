@@ -34,6 +34,7 @@ mod source_postgres;
 mod source_redshift;
 mod source_snowflake;
 mod source_snowflake_cells;
+mod source_snowflake_login;
 mod source_snowflake_wire;
 mod source_sqlite;
 mod source_suite;

@@ -18,7 +18,7 @@ use crate::source::SourceError;
 const REQUEST_WAIT: Duration = Duration::from_secs(120);
 /// Longest silence within an answer, beyond the 45 s a statement may be held.
 const SILENCE_WAIT: Duration = Duration::from_secs(60);
-/// Tries of one request. With the waits between them about a quarter of a minute, after which the run's own patience
+/// Tries of one request: six seconds of waits at most, unless Snowflake asks for longer ones. Then the run's own patience
 /// begins.
 const TRIES: u32 = 6;
 /// First and longest step of the wait between tries; full jitter.

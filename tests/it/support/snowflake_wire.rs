@@ -6,8 +6,13 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
+use peak_braze::clock::Clock;
+use peak_braze::config;
+use peak_braze::source::{Source, SourceError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use crate::source_suite::customers;
 
 /// How long what is waited for may take, with other tests beside.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -198,4 +203,58 @@ async fn read(request: Request) -> Seen {
         token_type: header("x-snowflake-authorization-token-type"),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     }
+}
+
+pub const COLUMNS: [(&str, &str); 4] =
+    [("CUSTOMER_ID", "TEXT"), ("UPDATED_AT", "TEXT"), ("BAND", "TEXT"), ("SCORE", "REAL")];
+
+pub fn rows(keys: &[&str]) -> Vec<Value> {
+    keys.iter().map(|key| json!([key, "2026-01-02 09:00:00", "low", "0.5"])).collect()
+}
+
+pub fn table() -> Table {
+    Table::new(&COLUMNS, rows(&["a", "b"]))
+}
+
+/// Settings that point at the stand-in.
+fn settings(wire: &Wire, more: &str) -> config::Source {
+    let text = format!(
+        "kind = \"snowflake\"\naccount = \"Org-My_Account\"\nbase_url = \"{}\"\nwarehouse = \"compute_wh\"\n\
+         role = \"\\\"Reader\\\"\"\ndatabase = \"analytics\"\n{more}",
+        wire.url()
+    );
+    toml::from_str(&text).expect("the test's own settings")
+}
+
+pub fn open(wire: &Wire, more: &str, sync: &config::Sync, clock: Clock) -> Result<Source, SourceError> {
+    Source::open(&settings(wire, more), sync, clock)
+}
+
+/// A folder with a token in it, and the setting that points there.
+pub struct Token(tempfile::TempDir);
+
+impl Token {
+    pub fn new(text: &str) -> Self {
+        let token = Self(tempfile::tempdir().expect("a temporary folder"));
+        token.write(text);
+        token
+    }
+
+    pub fn write(&self, text: &str) {
+        std::fs::write(self.0.path().join("token"), text).expect("written");
+    }
+
+    pub fn setting(&self) -> String {
+        format!("token = \"file:{}\"", self.0.path().join("token").display())
+    }
+}
+
+/// A source signed in by a token, over a wire with this script.
+pub async fn scripted(
+    script: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
+) -> (Wire, Source, Token) {
+    let wire = Wire::start(table(), script).await;
+    let token = Token::new("s3cret-token");
+    let source = open(&wire, &token.setting(), &customers(), Clock::system()).expect("sound settings");
+    (wire, source, token)
 }
