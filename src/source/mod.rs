@@ -16,6 +16,7 @@ mod postgres;
 mod query;
 mod reading;
 mod selection;
+mod snowflake;
 mod sqlite;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use error::SourceError;
 pub use postgres::Postgres;
 pub use reading::Reading;
 pub use selection::{Rows, Selection};
+pub use snowflake::Snowflake;
 pub use sqlite::Sqlite;
 
 use mapping::Mapping;
@@ -48,6 +50,8 @@ pub enum Source {
     Sqlite(Sqlite),
     /// PostgreSQL or Amazon Redshift.
     Postgres(Postgres),
+    /// Snowflake.
+    Snowflake(Snowflake),
 }
 
 impl Source {
@@ -55,7 +59,7 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError::Config`] when the settings cannot work: an identifier that may not be quoted, a query that is
-    /// not one SELECT, an unknown zone, an address missing or unfit, a kind of warehouse not supported.
+    /// not one SELECT, an unknown zone, an address or a login missing or unfit.
     pub fn open(settings: &config::Source, sync: &config::Sync, clock: Clock) -> Result<Self, SourceError> {
         let mapping = Arc::new(Mapping::new(settings, sync)?);
         match settings.kind {
@@ -63,9 +67,7 @@ impl Source {
             SourceKind::Postgres | SourceKind::Redshift => {
                 Postgres::new(settings, mapping).map(Self::Postgres)
             }
-            kind @ SourceKind::Snowflake => {
-                Err(SourceError::config("kind", format!("{kind:?} sources cannot be read by this version")))
-            }
+            SourceKind::Snowflake => Snowflake::new(settings, mapping, clock).map(Self::Snowflake),
         }
     }
 
@@ -73,6 +75,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.mapping(),
             Self::Postgres(postgres) => postgres.mapping(),
+            Self::Snowflake(snowflake) => snowflake.mapping(),
         }
     }
 
@@ -89,6 +92,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.describe().await,
             Self::Postgres(postgres) => postgres.describe().await,
+            Self::Snowflake(snowflake) => snowflake.describe().await,
         }
     }
 
@@ -100,6 +104,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.sample(rows).await,
             Self::Postgres(postgres) => postgres.sample(rows).await,
+            Self::Snowflake(snowflake) => snowflake.sample(rows).await,
         }
     }
 
@@ -111,6 +116,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.read(selection).await,
             Self::Postgres(postgres) => postgres.read(selection).await,
+            Self::Snowflake(snowflake) => snowflake.read(selection).await,
         }
     }
 }

@@ -88,6 +88,13 @@ fn source_keys_must_fit_the_kind() {
         ("private_key = \"file:snowflake\"\n", "", "sources.sf.private_key: is missing"),
         ("kind = \"snowflake\"", "kind = \"snowflake\"\nurl = \"file:x\"", "sources.sf.url: does not fit"),
         ("role = \"READER\"", "token = \"file:pat\"", "sources.sf.token: stands beside"),
+        ("role = \"READER\"", "token_type = \"pat\"", "sources.sf.token_type: needs token"),
+        ("token_type = \"pat\"", "token_type = \"jwt\"", "sources.sf2.token_type: must be one of oauth, pat"),
+        (
+            "kind = \"sqlite\"",
+            "kind = \"sqlite\"\ntoken_type = \"pat\"",
+            "sources.warehouse.token_type: fits kind",
+        ),
         ("http://127.0.0.1:9999", "http://sf.example.com", "sources.sf.base_url: must begin with https://"),
         ("https://service.peak.ai", "http://peak.ai", "credentials.peak.base_url: must begin with https://"),
         (

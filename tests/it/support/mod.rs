@@ -7,3 +7,5 @@ pub mod peak;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod snowflake;
+pub mod snowflake_wire;
