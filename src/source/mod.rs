@@ -5,6 +5,7 @@
 //! differ in what stands below: a file on a thread of its own, a cursor on a connection.
 
 mod address;
+mod credentials;
 mod description;
 mod error;
 mod filter;

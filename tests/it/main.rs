@@ -21,6 +21,7 @@ mod ledger;
 mod ledger_suite;
 mod peak_credentials;
 mod peak_look_up;
+mod peak_snowflake;
 mod plan;
 mod postgres_run;
 mod queue;

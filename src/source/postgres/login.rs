@@ -9,9 +9,10 @@ use tokio::sync::Mutex;
 
 use super::dialect::Dialect;
 use crate::config;
-use crate::peak::{Peak, PeakError, Server, Warehouse};
+use crate::peak::{Server, Warehouse};
 use crate::source::SourceError;
 use crate::source::address::address;
+use crate::source::credentials::{Credentials, other_kind};
 
 /// How to connect.
 #[derive(Clone)]
@@ -29,8 +30,7 @@ pub(super) enum Login {
 
 /// What Peak is asked for; what it said is kept for as long as this is, which is a run.
 pub(super) struct Asked {
-    peak: Peak,
-    warehouse: Option<String>,
+    credentials: Credentials,
     dialect: Dialect,
     kept: Mutex<Option<Access>>,
 }
@@ -41,10 +41,8 @@ impl Login {
             let options = given(settings.url.as_deref(), dialect)?;
             return Ok(Self::Given(Box::new(Access { options, schema: None })));
         };
-        let peak = &credentials.peak;
         Ok(Self::Peak(Box::new(Asked {
-            peak: Peak::new(&peak.api_key, peak.base_url.as_deref()).map_err(untold)?,
-            warehouse: peak.warehouse.clone(),
+            credentials: Credentials::new(credentials)?,
             dialect,
             kept: Mutex::default(),
         })))
@@ -76,34 +74,12 @@ impl Login {
 
 impl Asked {
     async fn ask(&self) -> Result<Access, SourceError> {
-        let warehouse = self.peak.credentials(self.warehouse.as_deref()).await.map_err(untold)?;
-        let wanted = match self.dialect {
-            Dialect::Postgres => "postgres",
-            Dialect::Redshift => "redshift",
-        };
-        match (self.dialect, warehouse) {
+        match (self.dialect, self.credentials.ask().await?) {
             (Dialect::Redshift, Warehouse::Redshift(server))
             | (Dialect::Postgres, Warehouse::Postgres(server)) => Ok(reach(server, self.dialect)),
-            (_, other) => {
-                let is = other.kind();
-                let why = format!(
-                    "is \"{wanted}\", but Peak's warehouse is {is}: write kind = \"{is}\", or name another warehouse"
-                );
-                Err(SourceError::config("kind", why))
-            }
+            (Dialect::Redshift, other) => Err(other_kind("redshift", &other)),
+            (Dialect::Postgres, other) => Err(other_kind("postgres", &other)),
         }
-    }
-}
-
-/// What Peak did not tell, in a source's words.
-fn untold(error: PeakError) -> SourceError {
-    let why = error.to_string();
-    match error {
-        PeakError::Setting(_) => SourceError::config("credentials.peak", why),
-        PeakError::Unreachable(_) => SourceError::Unreachable(why),
-        PeakError::Refused(_) => SourceError::Refused(why),
-        PeakError::NotFound(_) => SourceError::config("credentials.peak.warehouse", why),
-        PeakError::Answer(_) => SourceError::Unusable(why),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who signs in, and how: a key pair, or a token made elsewhere.
+//! Who signs in, and how: a key pair, a token made elsewhere, or the token Peak gives for every run anew.
 
 use std::sync::Arc;
 
@@ -10,10 +10,12 @@ use tokio::sync::Mutex;
 
 use super::jwt::Jwt;
 use super::key::Key;
-use super::place::{Place, address};
+use super::place::{Place, address, told_address};
 use crate::clock::Clock;
 use crate::config::{self, SecretRef, TokenType};
+use crate::peak::{self, PeakError, Warehouse};
 use crate::source::SourceError;
+use crate::source::credentials::{Credentials, other_kind};
 
 /// Everything a request needs to know: where to, by whom, in which context.
 pub(super) struct Access {
@@ -31,7 +33,8 @@ pub(super) struct Access {
 /// Gives access, and another one where the first is refused.
 pub(super) struct Login {
     way: Way,
-    base: Url,
+    /// Where the config says it is; else only Peak can tell.
+    base: Option<Url>,
     place: Place,
     kept: Mutex<Option<Arc<Access>>>,
 }
@@ -39,6 +42,7 @@ pub(super) struct Login {
 enum Way {
     KeyPair { key: Box<Key>, account: String, user: String, clock: Clock },
     Token { reference: SecretRef, token_type: Option<TokenType> },
+    Peak(Credentials),
 }
 
 impl Login {
@@ -57,22 +61,25 @@ impl Login {
             (None, Some(reference)) => {
                 Way::Token { reference: reference.clone(), token_type: settings.token_type }
             }
-            (None, None) if settings.credentials.is_some() => {
-                let why = "are not fetched for Snowflake yet; write private_key or token";
-                return Err(SourceError::config("credentials", why));
-            }
-            (None, None) => return Err(missing("private_key")),
+            (None, None) => match &settings.credentials {
+                Some(credentials) => Way::Peak(Credentials::new(credentials)?),
+                None => return Err(missing("private_key")),
+            },
             (Some(_), Some(_)) => {
                 return Err(SourceError::config("token", "stands beside private_key; keep one"));
             }
         };
-        let base = address(settings.base_url.as_deref(), &account)?;
+        let is_told = settings.base_url.is_some() || settings.account.is_some();
+        let base = match (&way, is_told) {
+            (Way::Peak(_), false) => None,
+            _ => Some(address(settings.base_url.as_deref(), &account)?),
+        };
         Ok(Self { way, base, place: Place::new(settings), kept: Mutex::default() })
     }
 
     /// Whether requests go out without TLS, which the config allows to this machine only.
     pub(super) fn is_plain(&self) -> bool {
-        self.base.scheme() == "http"
+        self.base.as_ref().is_some_and(|base| base.scheme() == "http")
     }
 
     /// Access that is good for a while yet.
@@ -102,11 +109,12 @@ impl Login {
     fn is_due(&self, access: &Access) -> bool {
         match &self.way {
             Way::KeyPair { clock, .. } => access.renew_at.is_some_and(|renew_at| clock.now() >= renew_at),
-            Way::Token { .. } => false,
+            Way::Token { .. } | Way::Peak(_) => false,
         }
     }
 
     async fn make(&self) -> Result<Access, SourceError> {
+        let (mut base, mut place) = (self.base.clone(), self.place.clone());
         let (token, token_type, hint, renew_at) = match &self.way {
             Way::KeyPair { key, account, user, clock } => {
                 let Jwt { text, renew_at } = Jwt::sign(key, account, user, clock.now());
@@ -122,13 +130,30 @@ impl Login {
                 let (name, hint) = kind_of(*token_type);
                 (resolve("token", reference)?, name, hint.to_owned(), None)
             }
+            Way::Peak(credentials) => {
+                let given = from_peak(credentials).await?;
+                let no_token = |error: PeakError| SourceError::config("credentials", error.to_string());
+                let token = given.token().map_err(no_token)?.clone();
+                base = base.map_or_else(|| told_address(&given.host), Ok).map(Some)?;
+                place = place.or(&given);
+                let hint =
+                    "Peak gave this token a moment ago; have the connection in Peak looked at".to_owned();
+                (token, Some("OAUTH"), hint, None)
+            }
         };
         let unfit = |_| SourceError::config("token", "holds what no HTTP header may hold");
         let mut authorization =
             HeaderValue::try_from(format!("Bearer {}", token.expose_secret().trim())).map_err(unfit)?;
         authorization.set_sensitive(true);
-        let (base, place) = (self.base.clone(), self.place.clone());
+        let base = base.expect("the config has an address, or Peak gave one");
         Ok(Access { base, place, authorization, token_type, hint, renew_at })
+    }
+}
+
+async fn from_peak(credentials: &Credentials) -> Result<peak::Snowflake, SourceError> {
+    match credentials.ask().await? {
+        Warehouse::Snowflake(snowflake) => Ok(snowflake),
+        other => Err(other_kind("snowflake", &other)),
     }
 }
 

@@ -4,7 +4,11 @@ use reqwest::Url;
 use serde::Serialize;
 
 use crate::config;
+use crate::peak;
 use crate::source::SourceError;
+
+/// How whole host names end. Source: Snowflake docs, Connecting with a URL.
+const WHOLE_HOSTS: [&str; 2] = [".snowflakecomputing.com", ".snowflakecomputing.cn"];
 
 /// What a statement's context is. Where nothing is said, the user's defaults hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +33,17 @@ impl Place {
             schema: folded(&settings.schema),
         }
     }
+
+    /// What Peak gave, where the config says nothing.
+    pub(super) fn or(self, given: &peak::Snowflake) -> Self {
+        let folded = |name: &Option<String>| name.as_deref().map(fold);
+        Self {
+            role: self.role.or_else(|| folded(&given.role)),
+            warehouse: self.warehouse.or_else(|| folded(&given.warehouse)),
+            database: self.database.or_else(|| folded(&given.database)),
+            schema: self.schema.or_else(|| folded(&given.schema)),
+        }
+    }
 }
 
 /// A name as Snowflake keeps it: in upper case, unless it stands in double quotes. The SQL API takes context names as
@@ -51,6 +66,19 @@ pub(super) fn address(base_url: Option<&str>, account: &str) -> Result<Url, Sour
     text.parse().map_err(|_| SourceError::config(key, "makes no address"))
 }
 
+/// The address of what Peak calls the host: an account's own name for it, or the whole host, whose end tells.
+pub(super) fn told_address(host: &str) -> Result<Url, SourceError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if host.is_empty() || !host.bytes().all(is_plain) {
+        return Err(SourceError::Unusable("Peak's answer has no host that can be used".to_owned()));
+    }
+    let lower = host.to_ascii_lowercase();
+    match WHOLE_HOSTS.iter().any(|end| lower.ends_with(end)) {
+        true => address(Some(&format!("https://{lower}")), ""),
+        false => address(None, host),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +87,23 @@ mod tests {
     fn names_are_folded_unless_quoted() {
         assert_eq!(fold("compute_wh"), "COMPUTE_WH");
         assert_eq!(fold("\"My \"\"Wh\""), "My \"Wh");
+    }
+
+    #[test]
+    fn a_host_from_peak_is_an_account_or_whole() {
+        for (host, whole) in [
+            ("acme-prod_1", "https://acme-prod-1.snowflakecomputing.com/"),
+            ("xy12345.eu-west-1", "https://xy12345.eu-west-1.snowflakecomputing.com/"),
+            ("Acme.snowflakecomputing.com", "https://acme.snowflakecomputing.com/"),
+            ("a.privatelink.snowflakecomputing.com", "https://a.privatelink.snowflakecomputing.com/"),
+            // Not a host of Snowflake's, so no host to send a token to.
+            ("evil.example.com", "https://evil.example.com.snowflakecomputing.com/"),
+        ] {
+            assert_eq!(told_address(host).expect("an address").as_str(), whole);
+        }
+        for host in ["", "a/b", "a b", "a@b", "a:1"] {
+            assert!(told_address(host).is_err(), "{host}");
+        }
     }
 
     #[test]

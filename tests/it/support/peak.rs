@@ -205,6 +205,16 @@ pub fn snowflake_basic() -> Value {
     })
 }
 
+/// Snowflake's shape for a token: no user and no password.
+pub fn snowflake_oauth(token: &str) -> Value {
+    json!({
+        "application": "peak", "connectionString": format!("snowflake://h/d?authenticator=OAUTH&token={token}"),
+        "integration": "i", "port": 443, "role": "R", "schema": "publish", "warehouse": "W",
+        "warehouseMap": {"default": "SMALL_WH", "large": "LARGE_WH"}, "accessToken": token, "authType": "oauth",
+        "database": "D", "host": "acme-1", "dataWarehouseType": "snowflake",
+    })
+}
+
 fn execution_of(status: &str) -> Value {
     let step = |name: &str, status: &str| {
         json!({"name": name, "status": status, "startedAt": "2026-11-01T03:00:00Z",
