@@ -20,6 +20,7 @@ mod layers;
 mod ledger;
 mod ledger_suite;
 mod peak_credentials;
+mod peak_kit;
 mod peak_look_up;
 mod peak_snowflake;
 mod plan;
