@@ -100,7 +100,7 @@ words! {
         Queued = "queued",
         /// Claimed by a worker that reads or sends.
         Running = "running",
-        /// Claimed, but nothing moves until `throttled_until`: settle time, announced reset, backoff or source.
+        /// Claimed, but nothing moves until `throttled_until`: settle time, announced reset, backoff, source, or the model run in Peak.
         Waiting = "waiting",
         /// A guard's bound was breached before anything was sent.
         Held = "held",
@@ -160,6 +160,8 @@ words! {
 words! {
     /// What a run is doing now.
     Phase {
+        /// Asking Peak how the model's step ended.
+        Verifying = "verifying",
         /// Reading the source and comparing with what was sent.
         Extracting = "extracting",
         /// Waiting until the sends of the run before are old enough to be safely overtaken.
@@ -186,7 +188,7 @@ pub struct Trigger {
     pub retrigger_of: Option<RunId>,
 }
 
-/// What the callback said about the model run. Shown, never used as data.
+/// What the callback said about the model run. Shown, and asked about where the sync verifies runs; never used as data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// The model's name.

@@ -33,7 +33,8 @@ pub(super) async fn show(
     let sync = shared.sync(&caller, &sync)?;
     let attributes: Vec<&str> = sync.config.attributes.iter().map(config::Attribute::name).collect();
     let known = async {
-        let target = api.ledger().target(&sync.config.id, &sync.workspace, &attributes).await?;
+        let profiles = sync.config.profiles(&sync.workspace);
+        let target = api.ledger().target(&sync.config.id, &profiles, &attributes).await?;
         api.ledger().customer(target.number, &id).await
     };
     api.ask(known).await?.map(Json).ok_or_else(|| Code::UnknownCustomer.into())

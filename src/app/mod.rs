@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,9 @@ pub struct App {
     configured: Arc<Configured>,
     api: Option<Arc<Api>>,
     served: Option<(SocketAddr, JoinHandle<()>)>,
-    worked: JoinHandle<()>,
+    worked: Option<JoinHandle<()>>,
+    /// Tells the worker of a reload.
+    reloaded: Arc<Notify>,
     draining: CancellationToken,
     drain: Duration,
     config_path: PathBuf,
@@ -54,33 +57,41 @@ impl App {
         let config = load(config_path)?;
         let ledger = Ledger::open(&config.ledger, options.clock.clone()).await?;
         let configured = Arc::new(Configured::new(&config, ledger.clone(), options.clock.clone()).await?);
-        let draining = CancellationToken::new();
-        let syncs: Arc<dyn Syncs> = configured.clone();
-        let lease = Duration::from_secs(config.ledger.lease_secs);
-        let worker = Worker::new(ledger.clone(), syncs, options.clock.clone(), lease, draining.clone());
-        let worker = if options.plans_only { worker.plans_only() } else { worker };
         let mut app = Self {
             ledger,
             configured,
             api: None,
             served: None,
-            worked: tokio::spawn(worker.work()),
-            draining,
+            worked: None,
+            reloaded: Arc::default(),
+            draining: CancellationToken::new(),
             drain: Duration::from_secs(config.server.drain_secs),
             config_path: config_path.to_owned(),
         };
+        // Nothing is claimed, and so nothing sent, by a process that cannot serve.
         if options.serve {
-            app.serve(&config, options).await?;
+            app.serve(&config, &options).await?;
         }
+        app.work(&config, options);
         Ok(app)
     }
 
-    async fn serve(&mut self, config: &Config, options: Options) -> anyhow::Result<()> {
+    fn work(&mut self, config: &Config, options: Options) {
+        let syncs: Arc<dyn Syncs> = self.configured.clone();
+        let lease = Duration::from_secs(config.ledger.lease_secs);
+        let worker = Worker::new(self.ledger.clone(), syncs, options.clock, lease, self.draining.clone());
+        let worker = worker.drained_within(self.drain);
+        let worker = if options.plans_only { worker.plans_only() } else { worker };
+        self.reloaded = worker.reloaded();
+        self.worked = Some(tokio::spawn(worker.work()));
+    }
+
+    async fn serve(&mut self, config: &Config, options: &Options) -> anyhow::Result<()> {
         let mut settings = config.server.clone();
         settings.listen = options.listen.unwrap_or(settings.listen);
         let setup = api::Setup {
             ledger: self.ledger.clone(),
-            clock: options.clock,
+            clock: options.clock.clone(),
             limits: Limits::default(),
             metrics: telemetry::metrics()?,
             draining: self.draining.clone(),
@@ -117,10 +128,13 @@ impl App {
     /// When the new file cannot be used: everything stays as it was.
     pub async fn reload(&self) -> anyhow::Result<()> {
         let config = load(&self.config_path)?;
-        self.configured.replace(&config).await?;
+        let built = self.configured.prepare(&config).await?;
         if let Some(api) = &self.api {
+            // The last that can fail, and it changes nothing where it does.
             api.replace(&config)?;
         }
+        self.configured.take_over(built);
+        self.reloaded.notify_one();
         tracing::info!("config reloaded");
         Ok(())
     }
@@ -129,7 +143,9 @@ impl App {
     pub async fn drain(self) {
         self.draining.cancel();
         let all = async {
-            let _ = self.worked.await;
+            if let Some(worked) = self.worked {
+                let _ = worked.await;
+            }
             if let Some((_, served)) = self.served {
                 let _ = served.await;
             }

@@ -20,7 +20,8 @@ pub(super) struct Configured {
     built: RwLock<Arc<Built>>,
 }
 
-struct Built {
+/// A config, built.
+pub(super) struct Built {
     sources: BTreeMap<String, config::Source>,
     destinations: BTreeMap<String, (Arc<config::Destination>, Arc<Braze>)>,
     syncs: BTreeMap<String, Arc<config::Sync>>,
@@ -28,15 +29,21 @@ struct Built {
 
 impl Configured {
     pub(super) async fn new(config: &Config, ledger: Ledger, clock: Clock) -> anyhow::Result<Self> {
-        let built = Built::new(config, &ledger, &clock).await?;
+        let built = Built::new(config, &ledger, &clock, None).await?;
         Ok(Self { ledger, clock, built: RwLock::new(Arc::new(built)) })
     }
 
-    /// Takes over another config; runs under way go on with what they were claimed with.
-    pub(super) async fn replace(&self, config: &Config) -> anyhow::Result<()> {
-        let built = Arc::new(Built::new(config, &self.ledger, &self.clock).await?);
-        *self.built.write().unwrap_or_else(PoisonError::into_inner) = built;
-        Ok(())
+    /// Builds another config, without effect yet.
+    pub(super) async fn prepare(&self, config: &Config) -> anyhow::Result<Built> {
+        Built::new(config, &self.ledger, &self.clock, Some(&self.built())).await
+    }
+
+    /// Takes over what was prepared; runs under way go on with what they were claimed with.
+    pub(super) fn take_over(&self, built: Built) {
+        for (settings, braze) in built.destinations.values() {
+            braze.keep_to(settings);
+        }
+        *self.built.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(built);
     }
 
     fn built(&self) -> Arc<Built> {
@@ -45,12 +52,21 @@ impl Configured {
 }
 
 impl Built {
-    async fn new(config: &Config, ledger: &Ledger, clock: &Clock) -> anyhow::Result<Self> {
+    async fn new(
+        config: &Config,
+        ledger: &Ledger,
+        clock: &Clock,
+        earlier: Option<&Self>,
+    ) -> anyhow::Result<Self> {
         let mut destinations = BTreeMap::new();
         for (name, settings) in &config.destinations {
             let key = settings.api_key.resolve().with_context(|| format!("destinations.{name}.api_key"))?;
             let braze = Braze::new(name, settings, key, clock.clone())
                 .with_context(|| format!("destinations.{name}"))?;
+            let braze = match earlier.and_then(|earlier| earlier.destinations.get(name)) {
+                Some((_, earlier)) => braze.following(earlier),
+                None => braze,
+            };
             if let Some(until) = ledger.hold(name).await? {
                 braze.hold_until(until);
             }

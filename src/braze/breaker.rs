@@ -21,13 +21,13 @@ const UNANNOUNCED: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 
 #[derive(Debug)]
 pub(super) struct Breaker {
-    base: Duration,
-    cap: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    base: Duration,
+    cap: Duration,
     in_a_row: u32,
     failing_since: Option<Instant>,
     /// Pauses since the last answer.
@@ -43,6 +43,8 @@ struct State {
 impl Breaker {
     pub(super) fn new(base: Duration, cap: Duration, now: Instant) -> Self {
         let state = State {
+            base,
+            cap,
             in_a_row: 0,
             failing_since: None,
             trips: 0,
@@ -51,7 +53,13 @@ impl Breaker {
             retries: SAVED,
             retries_at: now,
         };
-        Self { base, cap, state: Mutex::new(state) }
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Waits as other settings say from now on.
+    pub(super) fn keep_to(&self, base: Duration, cap: Duration) {
+        let mut state = self.state();
+        (state.base, state.cap) = (base, cap);
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -90,7 +98,7 @@ impl Breaker {
         if state.in_a_row < TRIPS_AFTER || started_at < state.paused_at {
             return None;
         }
-        let pause = chance.backoff(self.base, self.cap, state.trips);
+        let pause = chance.backoff(state.base, state.cap, state.trips);
         state.trips += 1;
         state.paused_at = now;
         Some(pause)
@@ -103,7 +111,8 @@ impl Breaker {
 
     /// How long to wait before the `attempt`th retry of one payload.
     pub(super) fn backoff(&self, attempt: u32, chance: &Chance) -> Duration {
-        chance.backoff(self.base, self.cap, attempt)
+        let state = self.state();
+        chance.backoff(state.base, state.cap, attempt)
     }
 
     /// Takes leave for one retry, or says when to ask again.

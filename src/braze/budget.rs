@@ -46,12 +46,12 @@ pub(super) enum Leave {
 
 #[derive(Debug)]
 pub(super) struct Budget {
-    configured: u32,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    configured: u32,
     /// Requests per window now: as configured, or as Braze tells if that is less.
     limit: u32,
     /// Starts in the last window, oldest first.
@@ -82,25 +82,41 @@ impl Budget {
         let limit = per_3s.max(1);
         let spacing = WINDOW / limit;
         let spent = (0..limit).rev().filter_map(|ago| now.checked_sub(spacing * ago)).collect();
-        let hour =
-            per_hour.map(|limit| Hour { limit: limit.max(1), from: now, used: 0, seconds: VecDeque::new() });
-        let state = State { limit, ring: spent, due: now + spacing, hour, remaining: None };
-        Self { configured: limit, state: Mutex::new(state) }
+        let hour = per_hour.map(|limit| Hour::new(limit, now));
+        let state =
+            State { configured: limit, limit, ring: spent, due: now + spacing, hour, remaining: None };
+        Self { state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of the budget panics")
+    }
+
+    /// Keeps to other limits from now on. What was started counts towards them.
+    pub(super) fn keep_to(&self, per_3s: u32, per_hour: Option<u32>, now: Instant) {
+        let mut state = self.state();
+        let (before, after) = (state.configured, per_3s.max(1));
+        state.configured = after;
+        // A lower limit that Braze told stays.
+        state.limit = if state.limit == before { after } else { state.limit.min(after) };
+        let hour = state.hour.take();
+        state.hour = per_hour
+            .map(|limit| Hour { limit: limit.max(1), ..hour.unwrap_or_else(|| Hour::new(limit, now)) });
     }
 
     /// Asks for a start at `now`, with `in_flight` requests not yet answered.
     pub(super) fn take(&self, now: Instant, in_flight: usize) -> Leave {
-        self.state.lock().expect("no holder of the budget panics").take(now, in_flight)
+        self.state().take(now, in_flight)
     }
 
     /// Takes in what an answer tells of Braze's window.
     pub(super) fn learn(&self, told: &Told, now: Instant, wall: DateTime<Utc>) {
         let Some(wait) = told.reset.closest_wait(wall) else { return };
-        let mut state = self.state.lock().expect("no holder of the budget panics");
+        let mut state = self.state();
         if wait <= TOLD_BURST
             && let Some(limit) = told.limit
         {
-            state.limit = limit.clamp(1, self.configured);
+            state.limit = limit.clamp(1, state.configured);
         }
         let until = now + wait;
         let requests = match state.remaining {
@@ -161,6 +177,10 @@ impl State {
 }
 
 impl Hour {
+    fn new(limit: u32, now: Instant) -> Self {
+        Self { limit: limit.max(1), from: now, used: 0, seconds: VecDeque::new() }
+    }
+
     fn second(&self, now: Instant) -> u64 {
         (now - self.from).as_secs()
     }
@@ -259,6 +279,19 @@ mod tests {
         assert_eq!(most_in(&starts, Duration::from_secs(HOUR_SECS)), 500);
         assert_eq!(starts.len(), 1_500);
         assert!(matches!(budget.take(Instant::now(), 0), Leave::Granted | Leave::HourSpent(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_limits_count_what_was_started_before() {
+        let budget = Budget::new(3_000, Some(100), Instant::now());
+        let mut all = starts(&budget, 1, Duration::from_millis(1)).await;
+        assert_eq!(all.len(), 100);
+        budget.keep_to(30, Some(400), Instant::now());
+        all = starts(&budget, 9, Duration::from_millis(1)).await;
+        assert!((60..=90).contains(&all.len()) && most_in(&all, EXACT_WINDOW) <= 30, "{}", all.len());
+        budget.keep_to(3_000, Some(400), Instant::now());
+        let more = starts(&budget, 10, Duration::from_millis(1)).await;
+        assert_eq!(100 + all.len() + more.len(), 400);
     }
 
     fn told(limit: u32, remaining: u32, reset_secs: u64) -> Told {

@@ -38,10 +38,19 @@ pub(super) struct Heard {
 pub(super) enum Trouble {
     /// The certificate or the protocol version is refused.
     Tls,
+    /// No connection could be made: nothing was sent.
+    Unreached,
     /// It took too long.
     Timeout,
-    /// The connection could not be made, or broke.
+    /// The connection broke.
     Connection,
+}
+
+impl Trouble {
+    /// Whether the request may have been taken all the same.
+    pub(super) fn may_be_taken(self) -> bool {
+        matches!(self, Self::Timeout | Self::Connection)
+    }
 }
 
 impl Http {
@@ -117,17 +126,19 @@ async fn whole(response: &mut Response) -> Result<Option<Vec<u8>>, Trouble> {
 }
 
 fn trouble(error: &reqwest::Error) -> Trouble {
-    if error.is_timeout() {
-        return Trouble::Timeout;
-    }
+    let other = match (error.is_connect(), error.is_timeout()) {
+        (true, _) => Trouble::Unreached,
+        (false, true) => Trouble::Timeout,
+        (false, false) => Trouble::Connection,
+    };
     let mut source: Option<&(dyn Error + 'static)> = error.source();
     while let Some(cause) = source {
         if let Some(tls) = tls_error(cause) {
-            return if is_distrust(tls) { Trouble::Tls } else { Trouble::Connection };
+            return if is_distrust(tls) { Trouble::Tls } else { other };
         }
         source = cause.source();
     }
-    Trouble::Connection
+    other
 }
 
 /// Connectors wrap TLS errors in I/O errors, one in another, which show them only through `get_ref`.

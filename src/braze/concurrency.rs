@@ -38,7 +38,6 @@ pub(super) enum Felt {
 
 #[derive(Debug)]
 pub(super) struct Concurrency {
-    most: f64,
     state: Mutex<State>,
     /// Wakes the one waiter when a request ends.
     ended: Notify,
@@ -46,6 +45,8 @@ pub(super) struct Concurrency {
 
 #[derive(Debug)]
 struct State {
+    /// As configured.
+    most: f64,
     in_flight: usize,
     limit: f64,
     is_doubling: bool,
@@ -65,11 +66,18 @@ pub(super) struct Slot<'c> {
 
 impl Concurrency {
     pub(super) fn new(most: usize, now: Instant) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
-        let most = most.max(1) as f64;
+        let most = at_least_one(most);
         let limit = FIRST.min(most);
-        let state = State { in_flight: 0, limit, is_doubling: true, cut_at: now, floor: None, mean: 0.0 };
-        Self { most, state: Mutex::new(state), ended: Notify::new() }
+        let state =
+            State { most, in_flight: 0, limit, is_doubling: true, cut_at: now, floor: None, mean: 0.0 };
+        Self { state: Mutex::new(state), ended: Notify::new() }
+    }
+
+    /// Allows at most so many from now on.
+    pub(super) fn keep_to(&self, most: usize) {
+        let mut state = self.state();
+        state.most = at_least_one(most);
+        state.limit = state.limit.min(state.most);
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -112,12 +120,17 @@ impl Concurrency {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a count of connections")]
+fn at_least_one(most: usize) -> f64 {
+    most.max(1) as f64
+}
+
 impl Slot<'_> {
     /// Learns from how the request went.
     pub(super) fn felt(&self, felt: Felt, now: Instant) {
         let mut state = self.concurrency.state();
         match felt {
-            Felt::Well => state.answered((now - self.started_at).as_secs_f64(), now, self.concurrency.most),
+            Felt::Well => state.answered((now - self.started_at).as_secs_f64(), now),
             Felt::Failed if self.started_at >= state.cut_at => state.cut(0.5, now),
             Felt::Limited => (state.limit, state.is_doubling, state.cut_at) = (1.0, true, now),
             Felt::Failed => {}
@@ -138,13 +151,14 @@ impl State {
         (self.is_doubling, self.cut_at) = (false, now);
     }
 
-    fn answered(&mut self, secs: f64, now: Instant, most: f64) {
+    fn answered(&mut self, secs: f64, now: Instant) {
         if self.floor.is_some_and(|(_, at)| now - at >= FLOOR_LIFE) {
             // Under full load the fastest answer would only show the load: a look at Braze nearly alone.
             self.floor = None;
             (self.limit, self.is_doubling, self.cut_at) = (self.limit.min(FIRST), true, now);
         }
-        if self.floor.is_none() && (now - self.cut_at).as_secs_f64() < secs {
+        if (now - self.cut_at).as_secs_f64() < secs {
+            // Started before the cut: it does not show how Braze takes what comes since.
             return;
         }
         let (floor, at) = self.floor.map_or((secs, now), |(floor, at)| (floor.min(secs), at));
@@ -159,7 +173,7 @@ impl State {
             self.is_doubling = false;
         } else if self.is_used() {
             let step = if self.is_doubling { 1.0 } else { 1.0 / self.limit };
-            self.limit = (self.limit + step).min(most);
+            self.limit = (self.limit + step).min(self.most);
         }
     }
 
@@ -226,6 +240,20 @@ mod tests {
         assert_eq!(drive(&concurrency, 4, |_| Duration::from_millis(50), Felt::Well).await, 64);
         drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Failed).await;
         assert_eq!(drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Well).await, 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_to_what_started_before_a_429_do_not_undo_it() {
+        let concurrency = Concurrency::new(128, Instant::now());
+        drive(&concurrency, 3, |_| Duration::from_millis(50), Felt::Well).await;
+        let slots: Vec<_> = (0..64).map(|_| concurrency.slot(Instant::now())).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        slots[0].felt(Felt::Limited, Instant::now());
+        for slot in &slots[1..] {
+            slot.felt(Felt::Well, Instant::now());
+        }
+        drop(slots);
+        assert_eq!(drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Well).await, 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,12 +26,13 @@ const BULK_BODY_BYTES: usize = 1_900_000;
 
 /// A Braze workspace. Its limits, holds and connections are shared by all who push to it.
 pub struct Braze {
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     pub(super) http: Http,
     pub(super) endpoint: Endpoint,
     pub(super) name: String,
     pub(super) give_up_after: Duration,
-    batch_size: AtomicUsize,
+    /// As configured, and as learned since.
+    batch_size: (usize, AtomicUsize),
     path: TrackPath,
 }
 
@@ -76,14 +77,31 @@ impl Braze {
     ) -> Result<Self, BrazeError> {
         let endpoint = Endpoint::parse(&settings.endpoint)?;
         Ok(Self {
-            gate: Gate::new(name, settings, clock, Chance::fresh()),
+            gate: Arc::new(Gate::new(name, settings, clock, Chance::fresh())),
             http: Http::new(&endpoint, settings, &api_key, roots)?,
             endpoint,
             name: name.to_owned(),
             give_up_after: Duration::from_secs(settings.give_up_after_secs),
-            batch_size: AtomicUsize::new(settings.batch_size.max(1)),
+            batch_size: (settings.batch_size, AtomicUsize::new(settings.batch_size.max(1))),
             path: settings.path,
         })
+    }
+
+    /// The workspace of `earlier` under a new key or other settings: holds, budget and concurrency are those of
+    /// `earlier`, for runs that began with it still send. Another endpoint is another workspace.
+    pub fn following(mut self, earlier: &Self) -> Self {
+        if self.endpoint == earlier.endpoint {
+            self.gate = Arc::clone(&earlier.gate);
+            if self.batch_size.0 == earlier.batch_size.0 {
+                self.batch_size.1 = AtomicUsize::new(earlier.batch_size());
+            }
+        }
+        self
+    }
+
+    /// Keeps to the limits of `settings` from now on, and so does everybody who shares them.
+    pub fn keep_to(&self, settings: &config::Destination) {
+        self.gate.keep_to(settings);
     }
 
     /// A pusher for one attempt of a run. `fence` is asked right before each single request starts; where it
@@ -96,14 +114,14 @@ impl Braze {
     /// Updates per request: as configured, or fewer once Braze said that was too many, for as long as the process
     /// lives.
     pub fn batch_size(&self) -> usize {
-        self.batch_size.load(Ordering::Relaxed)
+        self.batch_size.1.load(Ordering::Relaxed)
     }
 
     /// Braze said that `sent` updates are too many.
     pub(super) fn shrink(&self, sent: usize) {
         let size = (sent / 2).max(1);
         // Requests in flight together hear it together: each halves what it sent, not what another left.
-        if self.batch_size.fetch_min(size, Ordering::Relaxed) > size {
+        if self.batch_size.1.fetch_min(size, Ordering::Relaxed) > size {
             tracing::warn!(
                 destination = self.name,
                 batch_size = size,

@@ -9,7 +9,7 @@ use super::destination::BrazeError;
 use crate::config::TrackPath;
 
 /// A workspace's REST endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint(Url);
 
 impl Endpoint {

@@ -37,8 +37,7 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(name: &str, settings: &config::Destination, clock: Clock, chance: Chance) -> Self {
         let now = Instant::now();
-        let base = Duration::from_millis(settings.retry_base_ms);
-        let cap = Duration::from_secs(settings.retry_cap_secs);
+        let (base, cap) = backoff(settings);
         Self {
             holds: Holds::new(clock.clone()),
             breaker: Breaker::new(base, cap, now),
@@ -49,6 +48,14 @@ impl Gate {
             budget: Budget::new(settings.requests_per_3s, settings.requests_per_hour, now),
             clock,
         }
+    }
+
+    /// Keeps to other settings from now on; what was learned and counted stays.
+    pub(super) fn keep_to(&self, settings: &config::Destination) {
+        let (base, cap) = backoff(settings);
+        self.breaker.keep_to(base, cap);
+        self.concurrency.keep_to(settings.max_in_flight);
+        self.budget.keep_to(settings.requests_per_3s, settings.requests_per_hour, Instant::now());
     }
 
     /// Waits until a request may start, and counts it. It must start at once.
@@ -131,4 +138,8 @@ impl Gate {
             self.holds.extend(wait, HoldReason::AnnouncedReset);
         }
     }
+}
+
+fn backoff(settings: &config::Destination) -> (Duration, Duration) {
+    (Duration::from_millis(settings.retry_base_ms), Duration::from_secs(settings.retry_cap_secs))
 }

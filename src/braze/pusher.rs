@@ -31,7 +31,7 @@ pub struct Pusher {
     standing: Mutex<Standing>,
 }
 
-/// What this attempt has seen of Braze's goodwill.
+/// What this run has seen of Braze's goodwill.
 #[derive(Debug, Default)]
 struct Standing {
     has_accepted: bool,
@@ -44,11 +44,19 @@ struct Effort {
     requests: u32,
     retries: u32,
     bytes_sent: u64,
+    /// Whether Braze may have taken any of it.
+    may_be_taken: bool,
 }
 
 impl Pusher {
     pub(super) fn new(braze: Arc<Braze>, fence: Fence, halted: CancellationToken) -> Self {
         Self { braze, fence, halted, started_at: Instant::now(), standing: Mutex::default() }
+    }
+
+    /// The same for a run in which Braze has accepted some updates already.
+    pub fn after_acceptance(self, has_accepted: bool) -> Self {
+        self.standing.lock().expect("no holder of the standing panics").has_accepted = has_accepted;
+        self
     }
 
     /// Sends a batch until every update has its verdict. Waits for the budget, concurrency, announced resets and
@@ -60,7 +68,7 @@ impl Pusher {
         let mut effort = Effort::default();
         match self.settle(batch, &mut effort).await {
             Ok((verdicts, queued_by_braze)) => {
-                let Effort { requests, retries, bytes_sent } = effort;
+                let Effort { requests, retries, bytes_sent, .. } = effort;
                 Ok(Pushed { verdicts, requests, retries, bytes_sent, queued_by_braze })
             }
             Err(stop) => {
@@ -71,8 +79,8 @@ impl Pusher {
                         "Braze takes nothing more"
                     );
                 }
-                let Effort { requests, retries, bytes_sent } = effort;
-                Err(PushFailed { stop, requests, retries, bytes_sent })
+                let Effort { requests, retries, bytes_sent, may_be_taken } = effort;
+                Err(PushFailed { stop, may_be_taken, requests, retries, bytes_sent })
             }
         }
     }
@@ -116,11 +124,13 @@ impl Pusher {
             Ok(heard) => {
                 let reply = classify(heard.status, &heard.headers, heard.body.as_deref(), part.len());
                 self.log(part, &reply, Some(heard.status.as_u16()));
+                effort.may_be_taken |= !reply.is_clear_refusal();
                 (reply, told(&heard.headers))
             }
             Err(trouble) => {
                 let reply = if trouble == Trouble::Tls { Reply::Fatal(Fatal::Tls) } else { Reply::Down };
                 self.log(part, &reply, None);
+                effort.may_be_taken |= trouble.may_be_taken();
                 (reply, None)
             }
         };

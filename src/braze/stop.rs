@@ -66,7 +66,9 @@ pub enum Stop {
 pub struct PushFailed {
     /// Why.
     pub stop: Stop,
-    /// Requests started; their updates are in doubt.
+    /// Whether Braze may have taken some of its updates all the same: not every request was refused clearly.
+    pub may_be_taken: bool,
+    /// Requests started.
     pub requests: u32,
     /// Those of them that sent a payload again.
     pub retries: u32,

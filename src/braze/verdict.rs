@@ -59,6 +59,20 @@ pub(super) enum Reply {
     Fatal(Fatal),
 }
 
+impl Reply {
+    /// Whether it says for sure that nothing of the request was applied.
+    pub(super) fn is_clear_refusal(&self) -> bool {
+        match self {
+            Self::TooMany | Self::TooLarge | Self::Refused | Self::RateLimited(_) | Self::Fatal(_) => true,
+            Self::Settled { .. }
+            | Self::Unaccounted { .. }
+            | Self::Unplaceable
+            | Self::Unreadable
+            | Self::Down => false,
+        }
+    }
+}
+
 /// Says what an answer means. `body` is none where it was cut off or longer than is read; `sent` is the number of
 /// updates answered.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: Option<&[u8]>, sent: usize) -> Reply {
@@ -208,6 +222,10 @@ mod tests {
             (400, NOTHING, 1, settled(&[(0, Code::BrazeIdentifier)])),
             (401, NOTHING, 1, settled(&[(0, Code::BrazeIdentifier)])),
             (400, NOTHING, 2, Reply::Refused),
+            (401, NOTHING, 2, Reply::Refused),
+            (400, r#"{"message":"Valid data must be provided","errors":["x"]}"#, 1, Reply::Refused),
+            (400, "", 75, Reply::Refused),
+            (413, NOTHING, 1, Reply::TooLarge),
             (400, nothing_without_errors, 1, Reply::Refused),
             (400, syntax, 75, Reply::Refused),
             (400, "<html>", 75, Reply::Refused),
@@ -220,17 +238,48 @@ mod tests {
     }
 
     #[test]
+    fn only_a_clear_refusal_is_taken_for_one() {
+        let settled = settled(&[(0, Code::BrazeRefused)]);
+        let doubtful = [
+            settled,
+            Reply::Unaccounted { rejected: vec![] },
+            Reply::Unplaceable,
+            Reply::Unreadable,
+            Reply::Down,
+        ];
+        assert!(doubtful.iter().all(|reply| !reply.is_clear_refusal()));
+        let clear = [
+            Reply::TooMany,
+            Reply::TooLarge,
+            Reply::Refused,
+            Reply::RateLimited(None),
+            Reply::Fatal(Fatal::Unauthorized),
+        ];
+        assert!(clear.iter().all(Reply::is_clear_refusal));
+    }
+
+    #[test]
     fn the_rest_goes_by_status() {
         let key_echo = r#"{"message":"Invalid API key: 0123-secret"}"#;
         let cases = [
             (401, Reply::Fatal(Fatal::Unauthorized)),
+            (402, Reply::Fatal(Fatal::Forbidden)),
             (403, Reply::Fatal(Fatal::Forbidden)),
+            (407, Reply::Fatal(Fatal::Forbidden)),
+            (451, Reply::Fatal(Fatal::Forbidden)),
             (404, Reply::Fatal(Fatal::NotFound)),
+            (405, Reply::Fatal(Fatal::NotFound)),
+            (410, Reply::Fatal(Fatal::NotFound)),
             (415, Reply::Fatal(Fatal::Unsupported)),
+            (300, Reply::Fatal(Fatal::Redirected)),
             (301, Reply::Fatal(Fatal::Redirected)),
+            (304, Reply::Fatal(Fatal::Redirected)),
             (307, Reply::Fatal(Fatal::Redirected)),
             (429, Reply::RateLimited(None)),
             (408, Reply::Down),
+            (425, Reply::Down),
+            (409, Reply::Refused),
+            (431, Reply::Refused),
             (500, Reply::Down),
             (502, Reply::Down),
             (503, Reply::Down),

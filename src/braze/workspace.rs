@@ -95,7 +95,7 @@ fn meaning(heard: &Result<Heard, Trouble>) -> Reply {
     match heard {
         Ok(heard) => classify(heard.status, &heard.headers, heard.body.as_deref(), 0),
         Err(Trouble::Tls) => Reply::Fatal(Fatal::Tls),
-        Err(Trouble::Timeout | Trouble::Connection) => Reply::Down,
+        Err(Trouble::Unreached | Trouble::Timeout | Trouble::Connection) => Reply::Down,
     }
 }
 

@@ -34,8 +34,15 @@ fn verifier(scheme: CallbackScheme, secrets: &[&str]) -> Verifier {
     };
     let secrets = secrets.iter().enumerate().map(write).collect();
     let (events, matches) = (Vec::new(), BTreeMap::new());
-    Verifier::new(&config::Callback { scheme, secrets, tolerance_secs: 300, events, matches })
-        .expect("good secrets")
+    Verifier::new(&config::Callback {
+        scheme,
+        secrets,
+        tolerance_secs: 300,
+        events,
+        matches,
+        verify_run: None,
+    })
+    .expect("good secrets")
 }
 
 fn standard(secrets: &[&str]) -> Verifier {
@@ -304,6 +311,7 @@ fn nothing_prints_a_secret() {
     let shown = format!("{:?}", standard(&[V1_SECRET]));
     assert_eq!(shown, "Verifier { scheme: Standard, secrets: 1, .. }");
     let callback = config::Callback {
+        verify_run: None,
         scheme: CallbackScheme::Standard,
         secrets: vec![SecretRef::File("/nowhere".into())],
         tolerance_secs: 300,

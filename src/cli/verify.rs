@@ -39,6 +39,7 @@ pub struct Args {
 /// When the delivery is refused, or secret or headers cannot be read.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let callback = config::Callback {
+        verify_run: None,
         scheme: args.scheme,
         secrets: args.secret_env.into_iter().map(SecretRef::Env).collect(),
         tolerance_secs: args.tolerance_secs,
@@ -146,6 +147,7 @@ mod tests {
         let file = folder.path().join("secret");
         std::fs::write(&file, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a written secret");
         let callback = config::Callback {
+            verify_run: None,
             scheme: CallbackScheme::Standard,
             secrets: vec![SecretRef::File(file)],
             tolerance_secs: 300,

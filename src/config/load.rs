@@ -96,12 +96,10 @@ fn settle(config: &mut Config, folder: &Path) {
             destination.workspace.clone_from(name);
         }
     }
-    config
-        .syncs
-        .iter_mut()
-        .flat_map(|sync| &mut sync.callback)
-        .flat_map(|callback| &mut callback.secrets)
-        .for_each(near);
+    for callback in config.syncs.iter_mut().flat_map(|sync| &mut sync.callback) {
+        callback.secrets.iter_mut().for_each(near);
+        callback.verify_run.iter_mut().for_each(|verify| near(&mut verify.peak.api_key));
+    }
     for notify in &mut config.notify {
         near(&mut notify.secret);
         notify.url = url_near(&notify.url, folder);

@@ -34,9 +34,10 @@ pub use problem::{ConfigError, Origin, Problem};
 pub use schema::schema;
 pub use secret::SecretRef;
 pub use server::{Scope, Server, Token};
-pub use source::{Credentials, PeakCredentials, Source, SourceKind};
+pub use source::{Credentials, PeakCredentials, Source, SourceKind, TokenType};
 pub use sync::{
-    Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull, Sync,
+    Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull,
+    PeakAccess, Sync, VerifyRun,
 };
 
 /// The whole config file.

@@ -18,6 +18,16 @@ pub enum SourceKind {
     Snowflake,
 }
 
+/// What a Snowflake token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    /// An OAuth access token.
+    Oauth,
+    /// A programmatic access token.
+    Pat,
+}
+
 /// `[sources.NAME]`: one warehouse.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +55,9 @@ pub struct Source {
     /// Snowflake: OAuth or programmatic access token.
     #[serde(default)]
     pub token: Option<SecretRef>,
+    /// Snowflake: what the token is; absent: Snowflake examines it.
+    #[serde(default)]
+    pub token_type: Option<TokenType>,
     /// Snowflake: role.
     #[serde(default)]
     pub role: Option<String>,

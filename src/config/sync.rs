@@ -72,6 +72,19 @@ fn full_every() -> Option<u64> {
     Some(7 * 24 * 3600)
 }
 
+impl Sync {
+    /// What the ledger's digests are about: the profiles of a workspace as the identifier finds them. The same key
+    /// under another identifier is another profile, which has nothing yet.
+    pub fn profiles(&self, workspace: &str) -> String {
+        match &self.identifier {
+            Identifier::ExternalId => workspace.to_owned(),
+            Identifier::BrazeId => format!("{workspace} by braze_id"),
+            Identifier::Email => format!("{workspace} by email"),
+            Identifier::Alias(label) => format!("{workspace} by alias:{label}"),
+        }
+    }
+}
+
 /// What a customer's key is in Braze.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -133,6 +146,32 @@ pub struct Callback {
     /// Equality on fields of `data`; a mismatch is recorded as ignored.
     #[serde(default, rename = "match")]
     pub matches: BTreeMap<String, String>,
+    /// Asks Peak how the model's step ended before a run reads the source; absent: the callback's word is enough.
+    #[serde(default)]
+    pub verify_run: Option<VerifyRun>,
+}
+
+/// `[syncs.callback.verify_run]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRun {
+    /// The workflow whose executions count. Fixed here, so that no callback can name another.
+    pub workflow_id: String,
+    /// The step that must have ended well. Not the whole execution, which still runs while a step of it calls us.
+    pub step: String,
+    /// Who is asked.
+    pub peak: PeakAccess,
+}
+
+/// `[syncs.callback.verify_run.peak]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeakAccess {
+    /// Peak API key.
+    pub api_key: SecretRef,
+    /// Peak's service address; default the production one.
+    #[serde(default)]
+    pub base_url: Option<String>,
 }
 
 /// Standard Webhooks leave the tolerance open; every official library uses 300 s both ways.

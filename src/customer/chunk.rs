@@ -198,6 +198,14 @@ impl ChunkBuilder {
         self.chunk.customers.last().is_some_and(|last| last.bad == Some(Code::BadKey))
     }
 
+    /// Says how many rows the customer pushed last has at the source, where only the latest of them are pushed. A row
+    /// whose key cannot be used stands for itself.
+    pub fn last_stands_for(&mut self, rows: u32) {
+        if let Some(last) = self.chunk.customers.last_mut().filter(|last| last.bad != Some(Code::BadKey)) {
+            last.rows = rows;
+        }
+    }
+
     fn is_last(&self, key: &str) -> bool {
         !self.is_empty() && !self.last_is_unusable() && self.chunk.key(self.chunk.len() - 1) == key
     }

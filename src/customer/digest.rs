@@ -42,6 +42,14 @@ impl Digests<'_> {
         out[at..at + 8].copy_from_slice(&stamp.digest.to_le_bytes());
         out[at + 8..at + SLOT_BYTES].copy_from_slice(&stamp.run.to_le_bytes());
     }
+
+    /// Forgets what is at `slot` of the packed blob that begins at `start` of `out`: whatever comes next, goes.
+    pub fn forget(out: &mut [u8], start: usize, slot: usize) {
+        let at = start + slot * SLOT_BYTES;
+        if let Some(known) = out.get_mut(at..at + SLOT_BYTES) {
+            known.fill(0);
+        }
+    }
 }
 
 /// Makes digests with one key. SipHash-2-4, 64 bits: without the key nobody can tell a value from its digest,
@@ -90,6 +98,9 @@ mod tests {
         assert_eq!(digests.get(0), None);
         assert_eq!(digests.get(2), Some(Stamp { digest: 9, run: 4 }));
         assert_eq!(digests.get(3), None);
+        Digests::forget(&mut packed, 6, 2);
+        Digests::forget(&mut packed, 6, 3);
+        assert_eq!(Digests(&packed[6..]).get(2), None);
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Attribute {
     fn write_timestamp(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
         let micros = match value {
             Value::Instant(micros) => micros,
-            Value::Date(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => {
+            Value::Date(_) | Value::Integer(_) | Value::Float(_) | Value::Decimal(_) | Value::Text(_) => {
                 match self.zone.instant(value) {
                     UpdatedAt::At(micros) => micros,
                     _ => return Err(Code::WrongType),
@@ -193,8 +193,8 @@ impl Attribute {
 fn write_boolean(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
     let yes = match value {
         Value::Boolean(yes) => yes,
-        Value::Integer(0) => false,
-        Value::Integer(1) => true,
+        Value::Integer(0) | Value::Float(0.0) | Value::Decimal("0") => false,
+        Value::Integer(1) | Value::Float(1.0) | Value::Decimal("1") => true,
         Value::Text(text) if is_one_of(text, &["true", "t"]) => true,
         Value::Text(text) if is_one_of(text, &["false", "f"]) => false,
         _ => return Err(Code::WrongType),
@@ -305,7 +305,16 @@ mod tests {
         let zone = Zone::named("Europe/London").expect("known zone");
         let timestamp = Attribute { zone, ..attribute(Kind::Timestamp) };
         assert_eq!(encoded(&attribute(Kind::Boolean), Value::Integer(1)).as_deref(), Ok("true"));
-        assert_eq!(encoded(&attribute(Kind::Boolean), Value::Integer(2)), Err(Code::WrongType));
+        for one in [Value::Float(1.0), Value::Decimal("1"), Value::Text(b"T")] {
+            assert_eq!(encoded(&attribute(Kind::Boolean), one).as_deref(), Ok("true"));
+        }
+        for neither in [Value::Integer(2), Value::Float(0.5), Value::Float(f64::NAN), Value::Decimal("0.1")] {
+            assert_eq!(encoded(&attribute(Kind::Boolean), neither), Err(Code::WrongType));
+        }
+        assert_eq!(
+            encoded(&timestamp, Value::Decimal("1767344400.5")).as_deref(),
+            Ok("\"2026-01-02T09:00:00.500Z\"")
+        );
         let date = attribute(Kind::Date);
         assert_eq!(encoded(&date, Value::Text(b"2026-11-30")).as_deref(), Ok("\"2026-11-30\""));
         assert_eq!(encoded(&date, Value::Text(b"30/11/2026")), Err(Code::WrongType));

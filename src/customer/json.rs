@@ -1,5 +1,7 @@
 //! JSON written straight into a buffer: strings, and documents with their white space gone.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Code;
@@ -8,6 +10,10 @@ use super::Code;
 const ARRAY_ITEMS: usize = 500;
 /// Most bytes of an array of objects. Source: Braze docs, Data types.
 const DOCUMENT_BYTES: usize = 100 * 1024;
+
+/// Keys by which an object changes what Braze has, rather than being it. Sources: Braze docs, User attributes object,
+/// Arrays; Array of objects.
+const OPERATIONS: [&str; 6] = ["inc", "add", "remove", "$add", "$remove", "$update"];
 
 /// Writes `text` as a JSON string.
 pub(super) fn write_str(text: &str, out: &mut Vec<u8>) {
@@ -23,6 +29,7 @@ pub(super) fn write_compact(text: &str, out: &mut Vec<u8>) -> Result<(), Code> {
     match shape {
         Shape::Scalar | Shape::Null => Err(Code::WrongType),
         Shape::Composite { has_null: true, .. } => Err(Code::NestedNull),
+        Shape::Composite { is_operation: true, .. } => Err(Code::Operation),
         Shape::Composite { most_items, .. } if most_items > ARRAY_ITEMS => Err(Code::TooLarge),
         Shape::Composite { .. } => {
             copy_without_space(text, out);
@@ -46,11 +53,12 @@ fn copy_without_space(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// What matters of a document: whether it is composite, holds a null, and its longest array.
+/// What matters of a document: whether it is composite, holds a null, its longest array, and whether its outermost
+/// object is an operation.
 enum Shape {
     Scalar,
     Null,
-    Composite { has_null: bool, most_items: usize },
+    Composite { has_null: bool, most_items: usize, is_operation: bool },
 }
 
 impl<'de> Deserialize<'de> for Shape {
@@ -66,7 +74,7 @@ impl ShapeVisitor {
         match inner {
             Shape::Scalar => {}
             Shape::Null => *has_null = true,
-            Shape::Composite { has_null: inner_null, most_items: inner_items } => {
+            Shape::Composite { has_null: inner_null, most_items: inner_items, .. } => {
                 *has_null |= *inner_null;
                 *most_items = (*most_items).max(*inner_items);
             }
@@ -104,14 +112,15 @@ impl<'de> Visitor<'de> for ShapeVisitor {
             Self::enclose(&inner, &mut has_null, &mut most_items);
             count += 1;
         }
-        Ok(Shape::Composite { has_null, most_items: most_items.max(count) })
+        Ok(Shape::Composite { has_null, most_items: most_items.max(count), is_operation: false })
     }
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Shape, A::Error> {
-        let (mut has_null, mut most_items) = (false, 0);
-        while let Some((serde::de::IgnoredAny, inner)) = entries.next_entry::<_, Shape>()? {
+        let (mut has_null, mut most_items, mut is_operation) = (false, 0, false);
+        while let Some((key, inner)) = entries.next_entry::<Cow<'de, str>, Shape>()? {
             Self::enclose(&inner, &mut has_null, &mut most_items);
+            is_operation |= OPERATIONS.contains(&&*key);
         }
-        Ok(Shape::Composite { has_null, most_items })
+        Ok(Shape::Composite { has_null, most_items, is_operation })
     }
 }
 
@@ -136,6 +145,15 @@ mod tests {
     fn what_braze_would_drop_is_refused() {
         assert_eq!(compact("[1,null]"), Err(Code::NestedNull));
         assert_eq!(compact("7"), Err(Code::WrongType));
+        for operation in
+            [r#"{"inc":1}"#, r#"{"\u0061dd":["a"]}"#, r#"{"$update":[{"a":1}]}"#, r#"{ "remove" : ["a"] }"#]
+        {
+            assert_eq!(compact(operation), Err(Code::Operation), "{operation}");
+        }
+        // Not the attribute's own, and not among Braze's.
+        for value in [r#"{"a":{"add":1}}"#, r#"[{"inc":1}]"#, r#"{"at":{"$time":"2026-01-02"}}"#] {
+            assert_eq!(compact(value).as_deref(), Ok(value));
+        }
         assert_eq!(compact(&format!("[{}1]", "1,".repeat(500))), Err(Code::TooLarge));
         assert!(compact(&format!("[{}1]", "1,".repeat(499))).is_ok());
         assert_eq!(compact(&"[".repeat(100_000)), Err(Code::BadJson));

@@ -46,6 +46,8 @@ pub enum Code {
     BadJson,
     /// A null inside a JSON value: Braze would drop the whole attribute.
     NestedNull,
+    /// A JSON object that Braze would take for an operation, such as `{"inc": 1}`: sent twice, it would count twice.
+    Operation,
     /// Over 500 array items, or over 100 KB: Braze would drop the update.
     TooLarge,
     /// The source could not decode it.
@@ -75,6 +77,7 @@ impl Code {
         Self::TooLong,
         Self::BadJson,
         Self::NestedNull,
+        Self::Operation,
         Self::TooLarge,
         Self::Unreadable,
         Self::BrazeIdentifier,
@@ -96,6 +99,7 @@ impl Code {
             Self::TooLong => "too_long",
             Self::BadJson => "bad_json",
             Self::NestedNull => "nested_null",
+            Self::Operation => "operation",
             Self::TooLarge => "too_large",
             Self::Unreadable => "unreadable",
             Self::BrazeIdentifier => "braze_identifier",

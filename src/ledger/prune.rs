@@ -62,10 +62,10 @@ impl Ledger {
         ] {
             pruned.rows += self.prune_table(statement, before).await?;
         }
-        if pruned.rows > 0 {
-            if let Database::Sqlite(file) = &self.0.store.database {
-                file.shrink().await?;
-            }
+        if let Database::Sqlite(file) = &self.0.store.database
+            && pruned.rows > 0
+        {
+            file.shrink().await?;
         }
         Ok(pruned)
     }

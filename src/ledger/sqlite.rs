@@ -125,7 +125,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("secure_delete", "on")
         .pragma("journal_size_limit", LOG_BYTES)
-        .optimize_on_close(true, None)
 }
 
 /// Sets nothing of the file's: a read-only connection is refused some pragmas, `auto_vacuum` among them.

@@ -15,7 +15,7 @@ macro_rules! statement {
                 let asked = sqlx::$kind::<sqlx::Postgres $(, $more)?>(
                     $crate::ledger::dialect::Words::postgres($text)
                 ) $(.bind($value))* .persistent(false).$fetch(connection);
-                $crate::ledger::postgres::answered(is_asking, asked).await
+                Box::pin($crate::ledger::postgres::answered(is_asking, asked)).await
             }
         }
     };
@@ -33,7 +33,7 @@ macro_rules! execute {
                 let (connection, is_asking) = session.parts();
                 let asked = sqlx::query::<sqlx::Postgres>($crate::ledger::dialect::Words::postgres($text))
                     $(.bind($value))* .persistent(false).execute(connection);
-                $crate::ledger::postgres::answered(is_asking, asked).await.map(|done| done.rows_affected())
+                Box::pin($crate::ledger::postgres::answered(is_asking, asked)).await.map(|done| done.rows_affected())
             }
         }
     };
@@ -72,7 +72,7 @@ macro_rules! built {
                 let mut $query = sqlx::QueryBuilder::<sqlx::Postgres>::new($start);
                 $pieces
                 let asked = $query.$build().persistent(false).$run(connection);
-                let answer = $crate::ledger::postgres::answered(is_asking, asked).await;
+                let answer = Box::pin($crate::ledger::postgres::answered(is_asking, asked)).await;
                 $crate::ledger::statement::ran!($run, answer)
             }
         }

@@ -57,9 +57,10 @@ impl Store {
         let during = LedgerError::during(what);
         let inner = match &self.database {
             Database::Sqlite(file) => {
-                Inner::SqliteWrite(file.writer.begin_with("begin immediate").await.map_err(during)?)
+                let begun = file.writer.begin_with("begin immediate");
+                Inner::SqliteWrite(Box::pin(begun).await.map_err(during)?)
             }
-            Database::Postgres(server) => Inner::Postgres(server.write().await.map_err(during)?),
+            Database::Postgres(server) => Inner::Postgres(Box::pin(server.write()).await.map_err(during)?),
         };
         Ok(self.tx(inner))
     }
@@ -68,8 +69,10 @@ impl Store {
     pub(super) async fn read(self: &Arc<Self>, what: &'static str) -> Result<Tx, LedgerError> {
         let during = LedgerError::during(what);
         let inner = match &self.database {
-            Database::Sqlite(file) => Inner::SqliteRead(file.readers.acquire().await.map_err(during)?),
-            Database::Postgres(server) => Inner::Postgres(server.read().await.map_err(during)?),
+            Database::Sqlite(file) => {
+                Inner::SqliteRead(Box::pin(file.readers.acquire()).await.map_err(during)?)
+            }
+            Database::Postgres(server) => Inner::Postgres(Box::pin(server.read()).await.map_err(during)?),
         };
         Ok(self.tx(inner))
     }

@@ -149,6 +149,11 @@ impl<'s> Fold<'s> {
         }
     }
 
+    /// Says how many rows the warehouse has of the customer pushed last, where it gives only the latest of them.
+    pub(super) fn stands_for(&mut self, rows: u32) {
+        self.builder.last_stands_for(rows);
+    }
+
     /// What is left at the end.
     pub(super) fn finish(mut self) -> Chunk {
         self.builder.take()

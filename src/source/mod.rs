@@ -5,6 +5,7 @@
 //! differ in what stands below: a file on a thread of its own, a cursor on a connection.
 
 mod address;
+mod credentials;
 mod description;
 mod error;
 mod filter;
@@ -16,6 +17,7 @@ mod postgres;
 mod query;
 mod reading;
 mod selection;
+mod snowflake;
 mod sqlite;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub use error::SourceError;
 pub use postgres::Postgres;
 pub use reading::Reading;
 pub use selection::{Rows, Selection};
+pub use snowflake::Snowflake;
 pub use sqlite::Sqlite;
 
 use mapping::Mapping;
@@ -46,8 +49,10 @@ const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
 pub enum Source {
     /// A SQLite file.
     Sqlite(Sqlite),
-    /// PostgreSQL.
+    /// PostgreSQL or Amazon Redshift.
     Postgres(Postgres),
+    /// Snowflake.
+    Snowflake(Snowflake),
 }
 
 impl Source {
@@ -55,15 +60,15 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError::Config`] when the settings cannot work: an identifier that may not be quoted, a query that is
-    /// not one SELECT, an unknown zone, an address missing or unfit, a kind of warehouse not supported.
+    /// not one SELECT, an unknown zone, an address or a login missing or unfit.
     pub fn open(settings: &config::Source, sync: &config::Sync, clock: Clock) -> Result<Self, SourceError> {
         let mapping = Arc::new(Mapping::new(settings, sync)?);
         match settings.kind {
             SourceKind::Sqlite => Sqlite::new(settings, mapping, clock).map(Self::Sqlite),
-            SourceKind::Postgres => Postgres::new(settings, mapping).map(Self::Postgres),
-            kind => {
-                Err(SourceError::config("kind", format!("{kind:?} sources cannot be read by this version")))
+            SourceKind::Postgres | SourceKind::Redshift => {
+                Postgres::new(settings, mapping).map(Self::Postgres)
             }
+            SourceKind::Snowflake => Snowflake::new(settings, mapping, clock).map(Self::Snowflake),
         }
     }
 
@@ -71,6 +76,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.mapping(),
             Self::Postgres(postgres) => postgres.mapping(),
+            Self::Snowflake(snowflake) => snowflake.mapping(),
         }
     }
 
@@ -87,6 +93,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.describe().await,
             Self::Postgres(postgres) => postgres.describe().await,
+            Self::Snowflake(snowflake) => snowflake.describe().await,
         }
     }
 
@@ -98,6 +105,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.sample(rows).await,
             Self::Postgres(postgres) => postgres.sample(rows).await,
+            Self::Snowflake(snowflake) => snowflake.sample(rows).await,
         }
     }
 
@@ -109,6 +117,7 @@ impl Source {
         match self {
             Self::Sqlite(sqlite) => sqlite.read(selection).await,
             Self::Postgres(postgres) => postgres.read(selection).await,
+            Self::Snowflake(snowflake) => snowflake.read(selection).await,
         }
     }
 }

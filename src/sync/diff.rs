@@ -20,8 +20,13 @@ pub(super) struct Differ {
     limits: Limits,
     counted: Counted,
     pending: Portion,
+    /// Rows without a usable key. Nothing can be read on after them, so they go beside the batch at hand rather than
+    /// make it longer.
+    keyless: Portion,
     ready: Vec<Portion>,
     values: Vec<Value>,
+    /// Attributes of the customer at hand that are in doubt, and of which there is no value to send.
+    doubtful: Vec<usize>,
 }
 
 /// What one request may carry.
@@ -64,8 +69,10 @@ impl Differ {
             limits,
             counted: Counted { saved: none.clone(), sent_before: none, foreseen, ..Counted::default() },
             pending: Portion::default(),
+            keyless: Portion::default(),
             ready: Vec::new(),
             values: Vec::with_capacity(names.len()),
+            doubtful: Vec::new(),
         }
     }
 
@@ -83,10 +90,11 @@ impl Differ {
         &self.counted
     }
 
-    /// The last portion: whatever is left, and the final counts.
-    pub(super) fn finish(mut self) -> Portion {
-        self.pending.counted = Some(Counted { complete: true, ..self.counted });
-        self.pending
+    /// The last portions: whatever is left, and with the last of them the final counts.
+    pub(super) fn finish(mut self) -> Vec<Portion> {
+        self.counted.complete = true;
+        self.hand_on();
+        self.ready
     }
 
     fn customer(&mut self, chunk: &Chunk, index: usize, sent: Option<Sent<'_>>) {
@@ -99,10 +107,7 @@ impl Differ {
         }
         if let Some(position) = self.boundary(chunk, index) {
             self.counted.position = Some(position);
-            self.hand_on(Some(self.counted.clone()));
-        } else if self.pending.is_full_of_notes() {
-            // Between two updates of a batch, or after a row without a position: recorded, but not counted yet.
-            self.hand_on_notes();
+            self.hand_on();
         }
     }
 
@@ -110,19 +115,22 @@ impl Differ {
     fn boundary(&self, chunk: &Chunk, index: usize) -> Option<crate::customer::Position> {
         let is_full = self.pending.updates() >= self.limits.updates
             || self.pending.batch.bytes() >= self.limits.bytes
-            || (self.pending.updates() == 0 && self.pending.is_full_of_notes());
+            || self.pending.is_full_of_notes();
         if is_full { chunk.position(index) } else { None }
     }
 
-    fn hand_on(&mut self, counted: Option<Counted>) {
+    /// Hands on everything up to here, and with it the counts: those of rows without a key, too.
+    fn hand_on(&mut self) {
+        self.hand_on_keyless();
         let mut portion = std::mem::take(&mut self.pending);
-        portion.counted = counted;
+        portion.counted = Some(self.counted.clone());
         self.ready.push(portion);
     }
 
-    fn hand_on_notes(&mut self) {
-        if self.pending.updates() == 0 {
-            self.hand_on(None);
+    /// Recorded, but not counted yet.
+    fn hand_on_keyless(&mut self) {
+        if !self.keyless.is_empty() {
+            self.ready.push(std::mem::take(&mut self.keyless));
         }
     }
 
@@ -142,13 +150,19 @@ impl Differ {
     /// A customer of whom nothing can be sent.
     fn refuse(&mut self, key: &str, code: Code, sent: Option<Sent<'_>>) {
         self.counted.tally.invalid += 1;
+        if code == Code::BadKey {
+            let held = self.keyless.hold(key.as_bytes());
+            self.keyless.note_rejection(held, None, code);
+            if self.keyless.is_full_of_notes() {
+                self.hand_on_keyless();
+            }
+            return;
+        }
         let held = self.pending.hold(key.as_bytes());
         self.pending.note_rejection(held.clone(), None, code);
-        if code != Code::BadKey {
-            let (digests, flag) = sent.map_or((&[][..], Flag::default()), |sent| (sent.digests.0, sent.flag));
-            let digests = self.pending.hold(digests);
-            self.pending.note_row(held, digests, Flag { rejected: true, ..flag });
-        }
+        let (digests, flag) = sent.map_or((&[][..], Flag::default()), |sent| (sent.digests.0, sent.flag));
+        let digests = self.pending.hold(digests);
+        self.pending.note_row(held, digests, Flag { rejected: true, ..flag });
     }
 
     fn values_of(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) {
@@ -169,16 +183,18 @@ impl Differ {
         let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
         let mut compared = Compared::default();
         self.values.clear();
+        self.doubtful.clear();
         for (attribute, &cell) in (0_u16..).zip(chunk.cells(index)) {
             let at = usize::from(attribute);
-            let json = match (cell, chunk.json(cell)) {
-                (_, Some(json)) => json,
-                (Cell::Invalid(code), _) => {
-                    compared.has_invalid = true;
-                    self.invalid_value(key, attribute, code);
-                    continue;
+            if let Cell::Invalid(code) = cell {
+                compared.has_invalid = true;
+                self.invalid_value(key, attribute, code);
+            }
+            let Some(json) = chunk.json(cell) else {
+                if in_doubt {
+                    self.doubtful.push(self.slots[at]);
                 }
-                _ => continue,
+                continue;
             };
             let digest = hasher.digest(self.slots[at], json);
             match digests.get(self.slots[at]) {
@@ -253,7 +269,8 @@ impl Differ {
         if flag != flag_now {
             let held = self.pending.hold(key.as_bytes());
             let digests = self.pending.hold(sent.map_or(&[], |sent| sent.digests.0));
-            self.pending.note_row(held.clone(), digests, flag_now);
+            self.forget_doubtful(digests.start);
+            self.pending.note_row(held, digests, flag_now);
         }
         self.clear_if_flagged(key, flag);
     }
@@ -272,8 +289,17 @@ impl Differ {
             Digests::put(portion.bytes_mut(), after, self.slots[at], stamp);
         }
         portion.batch.end();
+        self.forget_doubtful(after);
         let attributes = self.values.iter().map(|value| value.attribute);
-        portion.add_change(held, before, after, attributes, compared.has_invalid);
+        let was_in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
+        self.pending.add_change(held, before, after, attributes, (compared.has_invalid, was_in_doubt));
+    }
+
+    /// Of what is in doubt and cannot go again, it is not known what Braze has: the next value goes, whichever it is.
+    fn forget_doubtful(&mut self, start: usize) {
+        for slot in &self.doubtful {
+            Digests::forget(self.pending.bytes_mut(), start, *slot);
+        }
     }
 
     fn clear_if_flagged(&mut self, key: &str, flag: Flag) {

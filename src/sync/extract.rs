@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::diff::{Differ, Limits};
+use super::group::persist;
+use super::patience::Patience;
 use super::portion::Portion;
 use super::receipt::Receipt;
 use super::window::Plan;
@@ -70,7 +71,7 @@ impl Extract {
             rows: plan.rows.clone(),
             last: receipt.checkpoint().position.clone(),
             target: plan.target.number,
-            patience: Patience::new(),
+            patience: Patience::new(SOURCE_PATIENCE, SOURCE_RETRY),
         };
         let reading = reader.open().await?;
         receipt.set_ceiling(reading.ceiling());
@@ -131,7 +132,8 @@ impl Reader {
                 }
             };
             self.patience.restore();
-            let remembered = self.rooms.ledger.remembered(self.target, chunk.clone()).await?;
+            let ledger = &self.rooms.ledger;
+            let remembered = persist(&self.claim, || ledger.remembered(self.target, chunk.clone())).await?;
             let limits = limits(&self.rooms);
             let (ready, last);
             (differ, ready, last) = tokio::task::spawn_blocking(move || {
@@ -151,7 +153,11 @@ impl Reader {
                 }
             }
         }
-        let _ = portions.send(differ.finish()).await;
+        for portion in differ.finish() {
+            if portions.send(portion).await.is_err() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -189,30 +195,5 @@ fn resume_panic(joined: tokio::task::JoinError) -> Stopped {
     match joined.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Stopped::Draining,
-    }
-}
-
-/// How long a source is put up with.
-struct Patience {
-    failing_since: Option<Instant>,
-    wait: Duration,
-}
-
-impl Patience {
-    fn new() -> Self {
-        Self { failing_since: None, wait: SOURCE_RETRY.0 }
-    }
-
-    /// The next wait, twice the last; none once patience is spent.
-    fn next_wait(&mut self) -> Option<Duration> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let wait = self.wait;
-        self.wait = (wait * 2).min(SOURCE_RETRY.1);
-        (since.elapsed() < SOURCE_PATIENCE).then_some(wait)
-    }
-
-    /// The source answered.
-    fn restore(&mut self) {
-        *self = Self::new();
     }
 }

@@ -7,11 +7,11 @@ use super::portion::Portion;
 use super::receipt::Receipt;
 use super::speed::Speed;
 use super::window::Plan;
-use super::{Claim, Rooms, Stopped};
+use super::{Claim, Rooms, Stopped, shown};
 use crate::braze::Batch;
 use crate::config;
 use crate::ledger::{Finish, Lease};
-use crate::run::{Forecast, ForecastValues, Progress, RunState};
+use crate::run::{Forecast, ForecastValues, RunState};
 
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
@@ -64,17 +64,9 @@ async fn take_all(
             },
             _ = show.tick() => {
                 let progress = speed.progress(seen.customers(), seen.total());
-                show_progress(rooms, lease, progress).await?;
+                shown(rooms.ledger.show_progress(lease, progress, None, None).await)?;
             }
         }
-    }
-}
-
-async fn show_progress(rooms: &Rooms, lease: &Lease, progress: Progress) -> Result<(), Stopped> {
-    match rooms.ledger.show_progress(lease, progress, None, None).await {
-        // Progress is for people: the next tick shows it.
-        Err(error) if error.is_retryable() => Ok(()),
-        other => Ok(other?),
     }
 }
 

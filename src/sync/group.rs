@@ -17,7 +17,7 @@ use super::receipt::Receipt;
 use super::records::Records;
 use super::speed::Speed;
 use super::window::Plan;
-use super::{Claim, Rooms, Stopped, wait_until};
+use super::{Claim, Rooms, Stopped, shown, wait_until};
 use crate::braze::{Pushed, Pusher, Stop, Verdict};
 use crate::config;
 use crate::ledger::{Group, Lease, LedgerError};
@@ -89,6 +89,7 @@ impl<'r> Groups<'r> {
         let request_timeout = Duration::from_secs(rooms.destination.request_timeout_secs);
         let (fence_claim, fence_halt) = (claim.clone(), halt.clone());
         let fence = move || !fence_halt.is_cancelled() && fence_claim.lets_start(request_timeout);
+        let pusher = rooms.braze.pusher(Arc::new(fence), halt.clone());
         Self {
             rooms,
             lease,
@@ -96,9 +97,9 @@ impl<'r> Groups<'r> {
             plan,
             names: rooms.sync.attributes.iter().map(config::Attribute::name).map(str::to_owned).collect(),
             speed: Speed::start(receipt.checkpoint().tally.customers),
+            pusher: Arc::new(pusher.after_acceptance(receipt.checkpoint().tally.accepted > 0)),
             receipt,
             seen,
-            pusher: Arc::new(rooms.braze.pusher(Arc::new(fence), halt.clone())),
             halt,
             gathered: Vec::new(),
             flying: VecDeque::new(),
@@ -173,7 +174,7 @@ impl<'r> Groups<'r> {
     /// Records a group whose portions are all answered; one that is not ends the run.
     async fn record(&mut self, answered: Answered) -> Result<(), Stopped> {
         let ended = answered.portions.iter().find_map(|(_, fate)| match fate {
-            Fate::Answered(_) | Fate::Unsent | Fate::InDoubt(_) => None,
+            Fate::Answered(_) | Fate::Unsent(_) | Fate::InDoubt(_) => None,
             Fate::Ended(stop, _) => Some(self.failure(stop)),
         });
         match ended {
@@ -254,10 +255,12 @@ impl<'r> Groups<'r> {
     }
 
     async fn show_hold(&self, until: Option<chrono::DateTime<chrono::Utc>>) -> Result<(), Stopped> {
+        let ledger = &self.rooms.ledger;
         if let Some(until) = until {
-            self.rooms.ledger.save_hold(&self.rooms.sync.destination, until).await?;
+            // Whoever comes after a restart must know of it.
+            persist(self.claim, || ledger.save_hold(&self.rooms.sync.destination, until)).await?;
         }
-        Ok(self.rooms.ledger.show_waiting(self.lease, Phase::Pushing, until).await?)
+        persist(self.claim, || ledger.show_waiting(self.lease, Phase::Pushing, until)).await
     }
 
     async fn show_progress(&mut self) -> Result<(), Stopped> {
@@ -265,11 +268,7 @@ impl<'r> Groups<'r> {
         if self.rooms.braze.hold().borrow().is_some() {
             return Ok(());
         }
-        match self.rooms.ledger.show_progress(self.lease, progress, None, None).await {
-            // Progress is for people: the next tick shows it, or the next record fails for good.
-            Err(error) if error.is_retryable() => Ok(()),
-            other => Ok(other?),
-        }
+        shown(self.rooms.ledger.show_progress(self.lease, progress, None, None).await)
     }
 
     fn progress(&mut self) -> Progress {
@@ -312,7 +311,7 @@ async fn gather(gathered: &mut Vec<Portion>, queue: &mut mpsc::Receiver<Portion>
 }
 
 /// Tries a write of the ledger again while it is out of reach, for as long as the lease lasts.
-async fn persist<T, F>(claim: &Claim, mut write: impl FnMut() -> F) -> Result<T, Stopped>
+pub(super) async fn persist<T, F>(claim: &Claim, mut write: impl FnMut() -> F) -> Result<T, Stopped>
 where
     F: Future<Output = Result<T, LedgerError>>,
 {
@@ -348,12 +347,12 @@ fn account(receipt: &mut Receipt, portion: &mut Portion, fate: &Fate) {
 }
 
 fn add_effort(receipt: &mut Receipt, fate: &Fate) {
-    let Effort { requests, retries, bytes_sent } = match fate {
-        Fate::Answered(Pushed { requests, retries, bytes_sent, .. }) => {
-            Effort { requests: *requests, retries: *retries, bytes_sent: *bytes_sent }
+    match fate {
+        Fate::Answered(Pushed { requests, retries, bytes_sent, .. })
+        | Fate::Unsent(Effort { requests, retries, bytes_sent, .. })
+        | Fate::InDoubt(Effort { requests, retries, bytes_sent, .. })
+        | Fate::Ended(_, Effort { requests, retries, bytes_sent, .. }) => {
+            receipt.add_effort(*requests, *retries, *bytes_sent);
         }
-        Fate::InDoubt(effort) | Fate::Ended(_, effort) => *effort,
-        Fate::Unsent => Effort::default(),
-    };
-    receipt.add_effort(requests, retries, bytes_sent);
+    }
 }

@@ -1,4 +1,4 @@
-//! One run, top to bottom: window, extract, diff, batch, push, record, outcome.
+//! One run, top to bottom: verify where asked, window, extract, diff, batch, push, record, outcome.
 //!
 //! ```text
 //! source -> chunks -> Differ -> portions -> groups -> Braze -> verdicts -> ledger
@@ -12,6 +12,7 @@ mod diff;
 mod extract;
 mod forecast;
 mod group;
+mod patience;
 mod portion;
 mod push;
 mod receipt;
@@ -19,11 +20,14 @@ mod records;
 mod resend;
 mod speed;
 mod stop;
+mod verify;
 mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 use crate::braze::Braze;
 use crate::clock::Clock;
@@ -36,6 +40,9 @@ use extract::Extract;
 use receipt::Receipt;
 pub use stop::{Claim, Stopped};
 use window::Plan;
+
+/// How often a wait looks at the wall clock: one that is set forward ends it.
+const CLOCK_SLICE: Duration = Duration::from_secs(5);
 
 /// What a run works with.
 #[derive(Clone)]
@@ -63,6 +70,7 @@ pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, 
     if lease.run.mode == Mode::Plan {
         return forecast::foresee(rooms, lease, claim).await;
     }
+    verify::verify(rooms, lease, claim).await?;
     let plan = Plan::make(rooms, lease).await?;
     let mut receipt = Receipt::open(lease, &plan);
     if !receipt.is_complete() {
@@ -125,7 +133,8 @@ fn ended(plan: &Plan, receipt: Receipt) -> Finish {
     }
 }
 
-/// Shows the run waiting for `phase` until `until`, waits, and shows it running again.
+/// Shows the run waiting for `phase` until `until`, waits, and shows it running again. The wall clock only says when
+/// it is over early: one that is set back meanwhile makes nobody wait longer.
 async fn wait_until(
     rooms: &Rooms,
     lease: &Lease,
@@ -133,12 +142,22 @@ async fn wait_until(
     phase: Phase,
     until: DateTime<Utc>,
 ) -> Result<(), Stopped> {
-    while let Ok(left @ 1..) = u64::try_from((until - rooms.clock.now()).num_milliseconds()) {
-        rooms.ledger.show_waiting(lease, phase, Some(until)).await?;
-        // In slices, so that a clock that is set meanwhile is noticed.
-        claim.unless_stopped(tokio::time::sleep(std::time::Duration::from_millis(left.min(5_000)))).await?;
+    let Ok(wait) = (until - rooms.clock.now()).to_std() else { return Ok(()) };
+    let deadline = Instant::now() + wait;
+    while rooms.clock.now() < until && Instant::now() < deadline {
+        shown(rooms.ledger.show_waiting(lease, phase, Some(until)).await)?;
+        let slice = deadline.min(Instant::now() + CLOCK_SLICE);
+        claim.unless_stopped(tokio::time::sleep_until(slice)).await?;
     }
-    Ok(rooms.ledger.show_waiting(lease, phase, None).await?)
+    group::persist(claim, || rooms.ledger.show_waiting(lease, phase, None)).await
+}
+
+/// What is shown is for people: where it cannot be written now, the next time does, or the next record fails for good.
+fn shown(written: Result<(), LedgerError>) -> Result<(), Stopped> {
+    match written {
+        Err(error) if error.is_retryable() => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 impl From<LedgerError> for Stopped {

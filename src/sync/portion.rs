@@ -8,7 +8,7 @@ use crate::ledger::{Flag, NewRejection, SentRow};
 use crate::run::{ForecastValues, Tally};
 
 /// Records without a request after which a portion is closed all the same, so that memory stays bounded where
-/// every customer is invalid.
+/// nearly every customer is invalid.
 const MOST_NOTES: usize = 1_000;
 
 /// One batch and everything that is recorded with it.
@@ -20,7 +20,7 @@ pub(super) struct Portion {
     pub changes: Vec<Change>,
     /// What is recorded whatever Braze says.
     pub notes: Notes,
-    /// Counts of everything read up to the end of this portion; none where the portion ends between two updates.
+    /// Counts of everything read up to the end of this portion; none where it holds only rows without a key.
     pub counted: Option<Counted>,
     /// Keys and packed digests.
     bytes: Vec<u8>,
@@ -37,6 +37,8 @@ pub(super) struct Change {
     attributes: Range<usize>,
     /// Whether a value of it could not be sent.
     pub has_invalid: bool,
+    /// Whether an earlier send of it has no verdict.
+    pub was_in_doubt: bool,
 }
 
 /// Records that need no verdict.
@@ -72,6 +74,11 @@ impl Portion {
         self.changes.len()
     }
 
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.notes.rejections.is_empty()
+    }
+
     /// Whether it holds as many records without a request as it may.
     pub(super) fn is_full_of_notes(&self) -> bool {
         self.notes.rows.len() + self.notes.rejections.len() >= MOST_NOTES
@@ -101,12 +108,12 @@ impl Portion {
         before: Range<usize>,
         after_start: usize,
         attributes: impl Iterator<Item = u16>,
-        has_invalid: bool,
+        (has_invalid, was_in_doubt): (bool, bool),
     ) {
         let first = self.attributes.len();
         self.attributes.extend(attributes);
         let (after, attributes) = (after_start..self.bytes.len(), first..self.attributes.len());
-        self.changes.push(Change { key, before, after, attributes, has_invalid });
+        self.changes.push(Change { key, before, after, attributes, has_invalid, was_in_doubt });
     }
 
     pub(super) fn note_row(&mut self, key: Range<usize>, digests: Range<usize>, flag: Flag) {

@@ -1,7 +1,6 @@
 //! Sends one portion and says what became of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,16 +8,13 @@ use super::Claim;
 use super::portion::Portion;
 use crate::braze::{PushFailed, Pushed, Pusher, Stop};
 
-/// How long a request under way is waited for once the run is told to stop: a drain leaves ten seconds in all.
-const LAST_ANSWERS: Duration = Duration::from_secs(7);
-
 /// What became of a portion.
 #[derive(Debug)]
 pub(super) enum Fate {
     /// Every update has a verdict.
     Answered(Pushed),
-    /// No request of it was started.
-    Unsent,
+    /// Nothing of it can have been taken: no request was started, or each was refused clearly.
+    Unsent(Effort),
     /// Requests were started, and no verdict is known.
     InDoubt(Effort),
     /// Braze, or patience, ended the run.
@@ -31,6 +27,8 @@ pub(super) struct Effort {
     pub requests: u32,
     pub retries: u32,
     pub bytes_sent: u64,
+    /// Whether Braze may have taken any of it.
+    pub may_be_taken: bool,
 }
 
 /// Sends a portion's batch, however often the lease has to be renewed meanwhile.
@@ -56,7 +54,7 @@ pub(super) async fn push(
         spent = spent.plus(&failed);
         match failed.stop {
             Stop::Fenced if claim.is_stopping() || halt.is_cancelled() => {
-                return if spent.requests == 0 { Fate::Unsent } else { Fate::InDoubt(spent) };
+                return if spent.may_be_taken { Fate::InDoubt(spent) } else { Fate::Unsent(spent) };
             }
             Stop::Fenced => renewed(&claim, &halt).await,
             stop => return Fate::Ended(stop, spent),
@@ -82,7 +80,7 @@ async fn last_answers(claim: &Claim, halt: &CancellationToken) {
     }
     tokio::select! {
         () = claim.lost.cancelled() => {}
-        () = tokio::time::sleep(LAST_ANSWERS) => {}
+        () = tokio::time::sleep(claim.last_answers) => {}
     }
 }
 
@@ -92,6 +90,7 @@ impl Effort {
             requests: self.requests + failed.requests,
             retries: self.retries + failed.retries,
             bytes_sent: self.bytes_sent + failed.bytes_sent,
+            may_be_taken: self.may_be_taken || failed.may_be_taken,
         }
     }
 

@@ -18,8 +18,10 @@ impl<'p> Records<'p> {
         let mut records = Self { sent: Vec::new(), rejections: Vec::new(), cleared: Vec::new() };
         for (portion, fate) in portions {
             match fate {
-                Fate::Unsent => continue,
                 Fate::Answered(pushed) => records.add_verdicts(portion, &pushed.verdicts),
+                Fate::Unsent(_) => continue,
+                // Refused clearly, as by a 401: nobody's values need go again for it.
+                Fate::Ended(_, effort) if !effort.may_be_taken => continue,
                 Fate::InDoubt(_) | Fate::Ended(..) => records.add_doubts(portion),
             }
             records.sent.extend(portion.noted_rows());
@@ -32,8 +34,9 @@ impl<'p> Records<'p> {
     fn add_verdicts(&mut self, portion: &'p Portion, verdicts: &[Verdict]) {
         for (change, verdict) in portion.changes.iter().zip(verdicts) {
             let is_accepted = *verdict == Verdict::Accepted;
-            let flag =
-                Flag { in_doubt: *verdict == Verdict::Unknown, rejected: change.has_invalid || !is_accepted };
+            // A refusal does not tell what became of an earlier send.
+            let in_doubt = *verdict == Verdict::Unknown || (change.was_in_doubt && !is_accepted);
+            let flag = Flag { in_doubt, rejected: change.has_invalid || !is_accepted };
             self.sent.push(portion.row(change, is_accepted, flag));
             let code = match verdict {
                 Verdict::Accepted => continue,

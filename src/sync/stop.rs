@@ -17,6 +17,8 @@ pub struct Claim {
     pub expires: watch::Receiver<Instant>,
     /// How long a lease lasts from a heartbeat.
     pub lease: Duration,
+    /// How long requests under way are waited for once the run is told to stop.
+    pub last_answers: Duration,
     /// Somebody asked for the run to be cancelled.
     pub cancelled: CancellationToken,
     /// The process is going down.

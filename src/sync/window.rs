@@ -67,21 +67,24 @@ impl Plan {
     pub(super) async fn make(rooms: &Rooms, lease: &Lease) -> Result<Self, Stopped> {
         let names: Vec<&str> = rooms.sync.attributes.iter().map(config::Attribute::name).collect();
         let workspace = &rooms.destination.workspace;
-        let target = rooms.ledger.target(&rooms.sync.id, workspace, &names).await?;
+        let target = rooms.ledger.target(&rooms.sync.id, &rooms.sync.profiles(workspace), &names).await?;
         // What is in flight may be that of a run beside a plan, and is not the plan's to doubt.
-        let doubted_at = match lease.run.mode {
-            Mode::Plan => None,
-            _ => rooms.ledger.doubt_in_flight(lease, target.number).await?,
+        let was_cut_off = match lease.run.mode {
+            Mode::Plan => false,
+            _ => rooms.ledger.doubt_in_flight(lease, target.number).await?.is_some(),
         };
         let state = rooms.ledger.sync_state(&rooms.sync.id).await?;
         let fingerprint = fingerprint(&rooms.sync, workspace);
+        let goes_on = lease.checkpoint.as_ref().is_some_and(|earlier| earlier.fingerprint == fingerprint);
         let chosen =
             lease.customers.as_ref().map(|keys| Arc::new(keys.iter().cloned().collect::<HashSet<_>>()));
         let asked = if lease.run.mode == Mode::Plan { Mode::Delta } else { lease.run.mode };
         let moves_watermark = !(asked == Mode::Force && chosen.is_some());
         let flagged = rooms.ledger.flagged(target.number, MOST_ASKED_BY_KEY + 1).await?;
 
-        let promoted = match moves_watermark && asked == Mode::Delta {
+        // An attempt that goes on where another left off does not come past what lies before: it cannot make a full
+        // run of what began as a delta.
+        let promoted = match moves_watermark && asked == Mode::Delta && !goes_on {
             true => promotion(rooms, &state, &fingerprint, flagged.len()),
             false => None,
         };
@@ -90,6 +93,8 @@ impl Plan {
             Mode::Delta => state.watermark.map(|at| at - overlap(&rooms.sync)),
             _ => None,
         };
+        // An earlier attempt may have left customers in doubt without a word of when they were sent.
+        let is_in_doubt = was_cut_off || (lease.run.attempt > 1 && !flagged.is_empty());
         Ok(Self {
             mode,
             promoted,
@@ -105,7 +110,7 @@ impl Plan {
             moves_watermark,
             is_forecast: lease.run.mode == Mode::Plan,
             resend: resend(rooms).await?,
-            settled_at: settled_at(rooms, lease, &state, doubted_at),
+            settled_at: settled_at(rooms, last_sent_at(rooms, lease, &state, (goes_on, is_in_doubt))),
         })
     }
 
@@ -156,23 +161,35 @@ fn rows(
         (Mode::Delta, _) if after.is_some() => {
             let mut also: HashSet<String> = flagged.into_iter().collect();
             also.extend(chosen.into_iter().flat_map(|keys| keys.iter().cloned()));
+            // Rows of the very instant too: others of it may have been committed since.
+            let after = after.map(|at| at - TimeDelta::microseconds(1));
             Rows::Since { after, also: Arc::new(also) }
         }
         _ => Rows::All,
     }
 }
 
-/// Braze keeps no order between calls (Braze docs, Race conditions): a later value must not set out before the
-/// earlier one has surely arrived. That holds for the run before, and for whatever is in doubt.
-fn settled_at(
+/// When a request set out last that one of this attempt could overtake; none: there is none.
+fn last_sent_at(
     rooms: &Rooms,
     lease: &Lease,
     state: &SyncState,
-    doubted_at: Option<DateTime<Utc>>,
+    (goes_on, is_in_doubt): (bool, bool),
 ) -> Option<DateTime<Utc>> {
+    if is_in_doubt {
+        // A process that died may have sent until it died, which was just now at the latest.
+        return Some(rooms.clock.now());
+    }
+    // Whom an earlier attempt of this run sent is passed over, unless this one starts over.
+    state.last_sent.filter(|(_, number)| *number != lease.number || !goes_on).map(|(at, _)| at)
+}
+
+/// Braze keeps no order between calls (Braze docs, Race conditions): a later value must not set out before the
+/// earlier one has surely arrived. Counted from now at the most, should the clock have been ahead when it set out.
+fn settled_at(rooms: &Rooms, last_sent_at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     let settle = TimeDelta::seconds(i64::try_from(rooms.destination.settle_secs).unwrap_or(0));
-    let of_run_before = state.last_sent.filter(|(_, number)| *number != lease.number).map(|(at, _)| at);
-    of_run_before.max(doubted_at).map(|at| at + settle).filter(|at| *at > rooms.clock.now())
+    let now = rooms.clock.now();
+    last_sent_at.map(|at| at.min(now) + settle).filter(|at| *at > now)
 }
 
 /// What decides which values stand for which: workspace, table, key, identifier and every mapped attribute.

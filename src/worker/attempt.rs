@@ -28,6 +28,7 @@ pub(super) struct Attempt {
     pub syncs: Arc<dyn Syncs>,
     pub clock: Clock,
     pub lease_lasts: Duration,
+    pub drain: Duration,
     pub draining: CancellationToken,
 }
 
@@ -39,7 +40,9 @@ impl Attempt {
             tracing::info!(mode = %lease.run.mode, "run claimed");
             measure::claimed(&lease);
             let claimed_at = Instant::now();
-            let ending = self.run(&lease).await;
+            // Whatever panics, the process and its other runs go on.
+            let ending = std::panic::AssertUnwindSafe(self.run(&lease)).catch_unwind().await;
+            let ending = ending.unwrap_or(Ending::Panicked);
             if let Ending::Finished(finish) = &ending {
                 measure::finished(&lease, finish, claimed_at);
             }
@@ -66,17 +69,17 @@ impl Attempt {
         let claim = Claim {
             expires,
             lease: self.lease_lasts,
+            // The rest is for writing down what they said, and for giving the claim back.
+            last_answers: self.drain * 7 / 10,
             cancelled: CancellationToken::new(),
             draining: self.draining.clone(),
             lost: CancellationToken::new(),
         };
         let keep = heartbeat::keep(self.ledger.clone(), lease.clone(), claim.clone(), renewed);
-        let run = std::panic::AssertUnwindSafe(sync::run(&rooms, lease, &claim)).catch_unwind();
         tokio::select! {
-            outcome = run => match outcome {
-                Ok(Ok(finish)) => Ending::Finished(Box::new(finish)),
-                Ok(Err(stopped)) => Ending::Stopped(stopped),
-                Err(_) => Ending::Panicked,
+            outcome = sync::run(&rooms, lease, &claim) => match outcome {
+                Ok(finish) => Ending::Finished(Box::new(finish)),
+                Err(stopped) => Ending::Stopped(stopped),
             },
             never = keep => match never {},
         }
@@ -113,9 +116,13 @@ impl Attempt {
             Ending::Stopped(Stopped::Ledger(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the ledger failed under the run");
                 let not_before = Some(self.clock.now() + AFTER_A_FALL);
+                // What waiting does not heal counts like a panic, so that it comes to an end.
+                let is_crash = !error.is_retryable();
                 let error = fallen("ledger_unavailable", "the ledger could not be read or written");
-                self.last_write(|| self.ledger.release(lease.clone(), not_before, false, Some(error.clone())))
-                    .await
+                self.last_write(|| {
+                    self.ledger.release(lease.clone(), not_before, is_crash, Some(error.clone()))
+                })
+                .await
             }
         }
     }

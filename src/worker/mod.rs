@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,8 @@ use crate::sync::Rooms;
 
 /// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a drain may take unless told otherwise: what `server.drain_secs` is by default.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Gives the rooms of a sync as configured now.
 pub trait Syncs: Send + Sync + 'static {
@@ -42,7 +45,9 @@ pub struct Worker {
     syncs: Arc<dyn Syncs>,
     clock: Clock,
     lease: Duration,
+    drain: Duration,
     draining: CancellationToken,
+    reloaded: Arc<Notify>,
     plans_only: bool,
     runs: TaskTracker,
     /// Numbers of the runs this process has.
@@ -63,7 +68,9 @@ impl Worker {
             syncs,
             clock,
             lease,
+            drain: DRAIN,
             draining,
+            reloaded: Arc::default(),
             plans_only: false,
             runs: TaskTracker::new(),
             own: Arc::default(),
@@ -75,6 +82,16 @@ impl Worker {
         Self { plans_only: true, ..self }
     }
 
+    /// The same with so much time from being told to drain to the end.
+    pub fn drained_within(self, drain: Duration) -> Self {
+        Self { drain, ..self }
+    }
+
+    /// To be rung after a reload: blocked syncs are tried at once, for what blocks them may have changed.
+    pub fn reloaded(&self) -> Arc<Notify> {
+        self.reloaded.clone()
+    }
+
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
     pub async fn work(self) {
         measure::describe();
@@ -84,6 +101,7 @@ impl Worker {
                 syncs: self.syncs.clone(),
                 clock: self.clock.clone(),
                 draining: self.draining.clone(),
+                reloaded: self.reloaded.clone(),
             };
             self.runs.spawn(schedule.keep());
         }
@@ -103,16 +121,11 @@ impl Worker {
         self.runs.wait().await;
     }
 
-    fn own(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        // A set of numbers is whole between any two of its operations.
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Claims everything claimable.
     async fn claim_all(&self) {
         let ids = self.syncs.ids();
         while !self.draining.is_cancelled() {
-            let own: Vec<u32> = self.own().iter().copied().collect();
+            let own: Vec<u32> = locked(&self.own).iter().copied().collect();
             let claimed = match self.plans_only {
                 true => self.ledger.claim_plan(&ids, &own).await,
                 false => self.ledger.claim_beside(&ids, &own).await,
@@ -124,13 +137,13 @@ impl Worker {
                         syncs: self.syncs.clone(),
                         clock: self.clock.clone(),
                         lease_lasts: self.lease,
+                        drain: self.drain,
                         draining: self.draining.clone(),
                     };
-                    let (number, own) = (lease.number, self.own.clone());
-                    self.own().insert(number);
+                    let ours = Ours::new(self.own.clone(), lease.number);
                     self.runs.spawn(async move {
                         attempt.see_through(lease).await;
-                        own.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                        drop(ours);
                     });
                 }
                 Ok(None) => return,
@@ -141,4 +154,28 @@ impl Worker {
             }
         }
     }
+}
+
+/// A run of this process, until dropped, however its task ends.
+struct Ours {
+    own: Arc<Mutex<BTreeSet<u32>>>,
+    number: u32,
+}
+
+impl Ours {
+    fn new(own: Arc<Mutex<BTreeSet<u32>>>, number: u32) -> Self {
+        locked(&own).insert(number);
+        Self { own, number }
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        locked(&self.own).remove(&self.number);
+    }
+}
+
+fn locked(own: &Mutex<BTreeSet<u32>>) -> MutexGuard<'_, BTreeSet<u32>> {
+    // A set of numbers is whole between any two of its operations.
+    own.lock().unwrap_or_else(PoisonError::into_inner)
 }

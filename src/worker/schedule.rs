@@ -1,9 +1,11 @@
 //! What happens by the clock: the cadence's runs, probes of blocked syncs, pruning.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Syncs;
@@ -26,30 +28,42 @@ pub(super) struct Schedule {
     pub syncs: Arc<dyn Syncs>,
     pub clock: Clock,
     pub draining: CancellationToken,
+    /// Rings after a reload.
+    pub reloaded: Arc<Notify>,
 }
 
 impl Schedule {
     pub(super) async fn keep(self) {
-        let every = |period| {
-            let mut interval = tokio::time::interval(period);
-            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-            interval
-        };
-        let (mut look, mut probe, mut prune) = (every(LOOK_EVERY), every(PROBE_EVERY), every(PRUNE_EVERY));
+        let cadence = self.every(LOOK_EVERY, "cadence", || self.start_due());
+        let prune = self
+            .every(PRUNE_EVERY, "prune", || async { self.ledger.prune(self.clock.now()).await.map(drop) });
+        // Each on its own: a probe may wait half a minute for its answer, and no slot waits with it.
+        let (cadence, probe, prune) = (Box::pin(cadence), Box::pin(self.probe_on()), Box::pin(prune));
+        let all = async { tokio::join!(cadence, probe, prune) };
+        self.draining.run_until_cancelled(all).await;
+    }
+
+    /// Does `work` now and every `period` from then on.
+    async fn every<F>(&self, period: Duration, what: &str, work: impl Fn() -> F) -> Infallible
+    where
+        F: Future<Output = Result<(), LedgerError>>,
+    {
+        let mut ticks = ticks(period);
         loop {
-            let (what, done) = tokio::select! {
-                () = self.draining.cancelled() => return,
-                _ = look.tick() => ("cadence", self.start_due().await),
-                _ = probe.tick() => ("probe", self.probe_blocked().await),
-                _ = prune.tick() => ("prune", self.ledger.prune(self.clock.now()).await.map(drop)),
-            };
-            if let Err(error) = done {
-                tracing::warn!(
-                    what,
-                    error = &error as &dyn std::error::Error,
-                    "not done by the clock; tried again"
-                );
+            ticks.tick().await;
+            tell(what, work().await);
+        }
+    }
+
+    /// Tries blocked syncs now, at every reload, and every [`PROBE_EVERY`].
+    async fn probe_on(&self) -> Infallible {
+        let mut ticks = ticks(PROBE_EVERY);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.reloaded.notified() => {}
             }
+            tell("probe", self.probe_blocked().await);
         }
     }
 
@@ -80,15 +94,27 @@ impl Schedule {
             let Ok(rooms) = self.syncs.rooms(&sync) else { continue };
             match rooms.braze.probe().await {
                 Ok(()) => {
-                    if self.ledger.unblock(&sync).await? {
-                        tracing::info!(%sync, "Braze takes the key again");
-                        self.ledger.enqueue(by_the_clock(&sync, Mode::Delta, "unblocked")).await?;
-                    }
+                    // The run first: one too many does no harm, one that was forgotten does.
+                    self.ledger.enqueue(by_the_clock(&sync, Mode::Delta, "unblocked")).await?;
+                    self.ledger.unblock(&sync).await?;
+                    tracing::info!(%sync, "Braze takes the key again");
                 }
                 Err(stop) => tracing::info!(%sync, reason = %stop, "still blocked"),
             }
         }
         Ok(())
+    }
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    ticks
+}
+
+fn tell(what: &str, done: Result<(), LedgerError>) {
+    if let Err(error) = done {
+        tracing::warn!(what, error = &error as &dyn std::error::Error, "not done by the clock; tried again");
     }
 }
 

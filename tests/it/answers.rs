@@ -47,6 +47,11 @@ async fn answers_that_cannot_be_placed_are_settled_by_asking_again() {
         Answer::Cut,
         Answer::Html { status: 200 },
         Answer::ExtraFields,
+        Answer::GzipBomb { bytes: 1 << 30 },
+        Answer::SlowBody { every_ms: 20 },
+        Answer::Html { status: 413 },
+        Answer::Status { status: 502 },
+        Answer::Status { status: 503 },
         Answer::Queued,
         Answer::ResetBeforeApply,
         Answer::ResetAfterApply,
@@ -106,6 +111,15 @@ async fn a_smaller_cap_is_learned_once_and_kept() {
     let seen = sizes(&app).len();
     app.run("force").await;
     assert!(sizes(&app)[seen..].iter().all(|objects| *objects <= 50), "remembered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_too_long_go_in_shorter_ones() {
+    let (app, run) = meet(Rule::new(Answer::Status { status: 413 }).min_objects(20)).await;
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 150));
+    assert_all_there(&app, CUSTOMERS).await;
+    let (_, run) = meet(Rule::new(Answer::Status { status: 413 }).external_id("c-77")).await;
+    assert_eq!((run.state, run.tally.accepted, run.tally.rejected), (RunState::Partial, 149, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

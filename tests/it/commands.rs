@@ -147,8 +147,8 @@ const SLACK: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_sent_request_does_not_hold_up_the_end() {
-    let ledger = "[server]\ndrain_secs = 2".to_owned();
-    let app = stopped(Setup { ledger, ..Setup::customers(1) }).await;
+    let server = "drain_secs = 2".to_owned();
+    let app = stopped(Setup { server, ..Setup::customers(1) }).await;
     let service = Service::start(&app.config_path()).await;
     let mut client = tokio::net::TcpStream::connect(service.addr()).await.expect("a connection");
     let half = "POST /v1/callbacks/predictions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf";

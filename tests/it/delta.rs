@@ -157,6 +157,20 @@ async fn another_workspace_has_nothing_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_same_keys_under_another_identifier_have_nothing_yet() {
+    let mut app = TestApp::start(Setup::customers(20)).await;
+    app.run("delta").await;
+    app.change(|setup| setup.sync = "identifier = \"alias:crm\"\nupdate_existing_only = false".to_owned());
+    app.app().reload().await.expect("a good config");
+    let run = app.run("delta").await;
+    assert_eq!((run.promoted.as_deref(), run.tally.accepted), (Some("mapping_changed"), 20));
+    app.change(|setup| setup.sync = String::new());
+    app.app().reload().await.expect("a good config");
+    let run = app.run("delta").await;
+    assert_eq!((run.promoted.as_deref(), run.tally.unchanged), (Some("mapping_changed"), 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn force_sends_every_value_of_the_chosen_and_leaves_the_watermark() {
     let app = TestApp::start(Setup::customers(50)).await;
     app.run("delta").await;
@@ -200,4 +214,16 @@ async fn values_reach_braze_exactly() {
     ] {
         assert!(body.contains(part), "{part} in {body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_the_watermarks_very_instant_is_found_without_any_overlap() {
+    let mut setup = Setup::customers(3);
+    setup.sync = "overlap_secs = 0".to_owned();
+    let app = TestApp::start(setup).await;
+    app.run("delta").await;
+    app.braze.seed_users(["c-4".to_owned()]);
+    app.warehouse("insert into predictions select 'c-4', max(updated_at), 0.5, 'low' from predictions");
+    let run = app.run("delta").await;
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 1));
 }

@@ -1,11 +1,18 @@
 //! A ledger on PostgreSQL: the suite, and what replicas that share one can do to each other.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use peak_braze::clock::Clock;
 use peak_braze::config;
-use peak_braze::ledger::Ledger;
+use peak_braze::ledger::{Ledger, LedgerError, Recorded};
+use peak_braze::run::{Mode, RunState};
 use sqlx::PgPool;
 
-use crate::ledger_suite::{LEASE_SECS, Time, start};
+use crate::ledger_suite::{
+    LEASE_SECS, SYNC, Time, claim, deliver, delivery, ending, finish, is_lost, outlast_the_lease, queue,
+    start, state, try_claim,
+};
 use crate::support::postgres::Postgres;
 
 /// A ledger in a cluster of its own.
@@ -15,6 +22,14 @@ struct Bed {
     url: String,
     folder: tempfile::TempDir,
     postgres: Postgres,
+}
+
+impl Bed {
+    /// Another replica on the same database.
+    async fn replica(&self) -> Ledger {
+        let settings = settings(&self.folder, &self.url);
+        Ledger::open(&settings, self.time.clock.clone()).await.expect("a second replica")
+    }
 }
 
 async fn bed() -> Bed {
@@ -39,4 +54,109 @@ fn settings(folder: &tempfile::TempDir, url: &str) -> config::Ledger {
 
 mod suite {
     crate::ledger_suite::told_by!(crate::ledger_postgres::bed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_replicas_one_has_the_run() {
+    let bed = bed().await;
+    let replicas = [bed.ledger.clone(), bed.replica().await, bed.replica().await];
+    for _ in 0..10 {
+        queue(&bed.ledger, Mode::Delta).await;
+        let claims = join_all(replicas.iter().map(try_claim)).await;
+        let mut leases: Vec<_> = claims.into_iter().flatten().collect();
+        assert_eq!(leases.len(), 1);
+        finish(&replicas[1], leases.remove(0), RunState::Succeeded).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_starts_leaves_the_others_their_runs() {
+    let bed = bed().await;
+    let run = queue(&bed.ledger, Mode::Delta).await;
+    let mut lease = claim(&bed.ledger).await;
+    let late = bed.replica().await;
+    assert!(try_claim(&late).await.is_none());
+    bed.ledger.heartbeat(&mut lease).await.expect("still its own");
+    assert_eq!(state(&late, run).await, RunState::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_slept_past_its_lease_changes_nothing() {
+    let bed = bed().await;
+    let (sleeper, other) = (bed.ledger.clone(), bed.replica().await);
+    let run = queue(&sleeper, Mode::Delta).await;
+    let mut slept = claim(&sleeper).await;
+    outlast_the_lease(&bed.time).await;
+    let taken_over = claim(&other).await;
+    let target = sleeper.target(SYNC, "braze", &["churn"]).await.expect("a target").number;
+
+    assert!(is_lost(sleeper.heartbeat(&mut slept).await));
+    assert!(is_lost(sleeper.mark_in_flight(&slept, target, &["c-1"]).await));
+    assert!(is_lost(sleeper.finish(slept, ending(RunState::Succeeded)).await));
+    assert_eq!(state(&sleeper, run).await, RunState::Running);
+    finish(&other, taken_over, RunState::Partial).await;
+    assert_eq!(state(&sleeper, run).await, RunState::Partial);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identical_deliveries_to_two_replicas_are_one_run() {
+    let bed = bed().await;
+    let replicas = [bed.ledger.clone(), bed.replica().await];
+    let all = (0..200).map(|number| replicas[number % 2].record_delivery(delivery("evt-1", 1)));
+    let mut runs = Vec::new();
+    let mut accepted = 0;
+    for recorded in join_all(all).await {
+        match recorded.expect("recorded") {
+            Recorded::Accepted { run_id, .. } => {
+                accepted += 1;
+                runs.push(run_id);
+            }
+            Recorded::Duplicate { run: Some((run_id, _)), .. } => runs.push(run_id),
+            other => panic!("{other:?}"),
+        }
+    }
+    runs.dedup();
+    assert_eq!((accepted, runs.len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_queued_at_one_replica_wakes_the_others() {
+    let bed = bed().await;
+    let other = bed.replica().await;
+    let woken = other.wake();
+    // A wake-up that came while nobody listened yet is made up for by the poll; here one comes at every try.
+    let heard = async {
+        loop {
+            let notified = woken.notified();
+            queue(&bed.ledger, Mode::Delta).await;
+            if tokio::time::timeout(Duration::from_secs(1), notified).await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it hears");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_away_is_written_again_once_it_is_back() {
+    let bed = bed().await;
+    let first = deliver(&bed.ledger, "evt-1").await;
+    bed.postgres.stop();
+    let refused = bed.ledger.record_delivery(delivery("evt-2", 1)).await;
+    assert!(matches!(refused, Err(LedgerError::Unavailable { .. })), "{refused:?}");
+    assert!(bed.ledger.probe().await.is_err());
+    bed.postgres.restart();
+    let back = async { while bed.ledger.probe().await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(30), back).await.expect("it comes back by itself");
+    assert_eq!(deliver(&bed.ledger, "evt-2").await, first, "it joins the run that is still queued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_digest_key_is_refused() {
+    let bed = bed().await;
+    std::fs::write(bed.folder.path().join("key"), "another key of thirty-two bytes or more")
+        .expect("written");
+    let refused = Ledger::open(&settings(&bed.folder, &bed.url), Clock::system()).await;
+    let error = refused.map(drop).expect_err("digests would mean nothing");
+    assert!(error.to_string().contains("ledger.digest_key: not the key"), "{error}");
 }

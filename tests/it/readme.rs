@@ -96,6 +96,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[destinations.NAME]", &["destinations", "*"]),
     ("[[syncs]]", &["syncs", "[]"]),
     ("[syncs.callback]", &["syncs", "[]", "callback"]),
+    ("[syncs.callback.verify_run]", &["syncs", "[]", "callback", "verify_run"]),
+    ("[syncs.callback.verify_run.peak]", &["syncs", "[]", "callback", "verify_run", "peak"]),
     ("[syncs.cadence]", &["syncs", "[]", "cadence"]),
     ("[syncs.guards]", &["syncs", "[]", "guards"]),
     ("[[syncs.attributes]]", &["syncs", "[]", "attributes", "[]"]),

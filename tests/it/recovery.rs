@@ -1,7 +1,8 @@
 //! A run that is cut short goes on where it was, and sends again only what is in doubt.
 
-use peak_braze::run::RunState;
-use peak_braze::sandbox::{Answer, Rule};
+use peak_braze::clock::Clock;
+use peak_braze::run::{Mode, RunState};
+use peak_braze::sandbox::{Answer, RequestRecord, Rule};
 use serde_json::json;
 
 use crate::support::app::{Setup, TestApp, ago, assert_identities};
@@ -121,4 +122,75 @@ async fn told_to_stop_it_ends_well_within_ten_seconds_whoever_hangs() {
     let run = app.finished(id).await;
     assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 500));
     assert_identities(&run);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_once_the_lease_can_no_longer_be_renewed() {
+    let mut setup = Setup::customers(20_000);
+    setup.ledger = "lease_secs = 2".to_owned();
+    setup.destination = "request_timeout_secs = 1\nmax_in_flight = 2".to_owned();
+    setup.sandbox.latency = std::time::Duration::from_millis(40);
+    let app = TestApp::start(setup).await;
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.requests > 10).await;
+    // Somebody has the ledger's file for longer than a lease lasts.
+    let intruder = rusqlite::Connection::open(app.path("ledger.db")).expect("the file");
+    intruder.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout");
+    intruder.execute_batch("begin immediate").expect("held");
+    let held_at = Clock::system().now();
+    // The time is the point: nothing else tells when a lease is over.
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    intruder.execute_batch("rollback").expect("let go");
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century")]
+    let after = |request: &RequestRecord| request.arrived_at - held_at.timestamp_millis() as f64 / 1_000.0;
+    let late = app.braze.requests().iter().map(after).filter(|secs| (2.5..6.0).contains(secs)).count();
+    assert_eq!(late, 0, "sent after the lease of the last heartbeat");
+    let run = app.finished(id).await;
+    assert_eq!((run.state, run.tally.accepted, run.attempt > 1), (RunState::Succeeded, 20_000, true));
+    assert_identities(&run);
+    assert_eq!(app.braze.violations(), Vec::<String>::new());
+    // What was accepted and could not be recorded goes again, and nothing else.
+    let again = app.braze.stats().values_unchanged;
+    assert!(again <= 2 * 3 * 100 * 75, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_drain_still_puts_the_run_down() {
+    let setup = Setup { server: "drain_secs = 2".to_owned(), ..Setup::customers(500) };
+    let mut app = TestApp::start(setup).await;
+    app.drain().await;
+    let service = Service::start(&app.config_path()).await;
+    app.braze.rule(hold("never"));
+    service.trigger().await;
+    app.braze.wait_for(|stats| stats.held >= 1).await;
+    service.ask_to_end();
+    // Else it counts as a crash, and five restarts are the end of the run.
+    service.says("run put down").await;
+    let status = tokio::task::spawn_blocking(|| service.terminate()).await.expect("no panic");
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_that_goes_on_where_it_was_cut_off_is_no_full_run() {
+    let clock = Clock::manual(Clock::system().now());
+    let mut app = TestApp::start(Setup { clock: clock.clone(), ..Setup::customers(30_000) }).await;
+    app.run("delta").await;
+    app.warehouse(&format!("update predictions set churn = churn + 1, updated_at = '{}'", ago(0)));
+    app.braze.rule(hold("late").after(5).times(1));
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    let draining = app.app.take().expect("up").drain();
+    tokio::pin!(draining);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(1), &mut draining).await.is_err());
+    app.braze.release("late");
+    draining.await;
+    // A full comparison is due by now; but this run has passed over some customers already.
+    clock.advance(chrono::TimeDelta::days(8));
+    app.boot().await;
+    let run = app.finished(id).await;
+    assert_eq!((run.attempt, run.mode, run.promoted.as_deref()), (2, Mode::Delta, None));
+    assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 30_000));
+    assert_identities(&run);
+    assert_eq!(app.run("delta").await.promoted.as_deref(), Some("full_every"));
+    assert_eq!(app.braze.stats().values_unchanged, 0, "nobody was sent twice");
 }

@@ -134,3 +134,86 @@ async fn server_errors_are_waited_out() {
     assert_eq!((run.state, run.tally.accepted), (RunState::Succeeded, 150));
     assert_eq!(app.braze.stats().values_unchanged, 0);
 }
+
+/// A Braze that takes everything in and never says so.
+fn applied_unsaid() -> Rule {
+    Rule::new(Answer::Message { message: "noted".to_owned() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_and_cannot_go_again_is_not_taken_for_known() {
+    let mut setup = Setup::customers(2);
+    setup.attributes = setup.attributes.replace("round = 3", "round = 3\n  on_null = \"skip\"");
+    let app = TestApp::start(setup).await;
+    let set = |sql: &str| app.warehouse(&format!("update predictions set updated_at = '{}', {sql}", ago(0)));
+    app.run("delta").await;
+    // Braze takes 0.5 and `high`, and nobody is told so.
+    app.braze.rule(applied_unsaid());
+    set("churn = 0.5, band = 'high'");
+    assert_eq!(app.run("delta").await.tally.unknown, 2);
+    app.braze.clear_rules();
+    // Of neither value there is one to send in its place.
+    set("churn = null, band = printf('%.300c', 'x')");
+    assert_eq!(app.run("delta").await.state, RunState::Partial);
+    // Back to what the ledger last knew to be in Braze.
+    set("churn = 0.001, band = 'low'");
+    assert_eq!(app.run("delta").await.state, RunState::Succeeded);
+    assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(0.001)));
+    assert_eq!(app.in_braze("c-1", "peak_band").await, Some(json!("low")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_leaves_an_earlier_send_in_doubt() {
+    let app = TestApp::start(Setup::customers(2)).await;
+    let set = |sql: &str| app.warehouse(&format!("update predictions set updated_at = '{}', {sql}", ago(0)));
+    app.run("delta").await;
+    app.braze.rule(applied_unsaid());
+    set("churn = 0.5");
+    assert_eq!(app.run("delta").await.tally.unknown, 2);
+    app.braze.clear_rules();
+    let refuse =
+        Answer::Refuse { external_ids: vec!["c-1".to_owned()], error: "EMAIL_BAD_FORMAT".to_owned() };
+    app.braze.rule(Rule::new(refuse));
+    assert_eq!(app.run("delta").await.tally.rejected, 1);
+    app.braze.clear_rules();
+    set("churn = 0.001 where customer_id = 'c-1'");
+    assert_eq!(app.run("delta").await.state, RunState::Succeeded);
+    assert_eq!(app.in_braze("c-1", "peak_churn").await, Some(json!(0.001)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clear_refusal_puts_nobody_in_doubt() {
+    for status in [401, 403, 404, 415] {
+        let app = TestApp::start(Setup::customers(150)).await;
+        app.run("delta").await;
+        app.warehouse(&format!("update predictions set updated_at = '{}', churn = churn + 1", ago(0)));
+        app.braze.rule(Rule::new(Answer::Status { status }));
+        assert_eq!(app.run("delta").await.state, RunState::Failed);
+        app.braze.clear_rules();
+        let next = app.run("delta").await;
+        assert_eq!(
+            (next.tally.accepted, next.data_points.sent, next.data_points.saved),
+            (150, 150, 150),
+            "{status}"
+        );
+        assert_eq!(app.braze.stats().values_unchanged, 0, "no value is paid for twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_unusable_rows_between_two_customers_are_all_counted() {
+    let mut setup = Setup::customers(1);
+    let more = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2500) insert into predictions";
+    setup.seed += &format!(
+        "{more} select 'd' || printf('%.990c', 'x') || i, '{at}', 1, 'x' from n;
+         {more} select 'e-' || i, 'soon', 1, 'x' from n;
+         insert into predictions values ('z-1', '{at}', 1, 'x');",
+        at = ago(60)
+    );
+    let app = TestApp::start(setup).await;
+    let run = app.run("delta").await;
+    assert_eq!((run.state, run.tally.invalid, run.tally.accepted), (RunState::Partial, 5_000, 2));
+    assert_identities(&run);
+    // Rejections of unusable keys are told apart by what can be shown of them, and these look alike.
+    assert_eq!(app.sync_state().await["outstanding_rejections"], 2_501);
+}

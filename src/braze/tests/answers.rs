@@ -99,6 +99,10 @@ async fn many_refused_customers_are_rejections_once_one_was_accepted() {
     assert_eq!(pusher.push(&batch(1)).await.expect("answered").verdicts, [Verdict::Accepted]);
     let pushed = pusher.push(&batch_from(1, 30)).await.expect("answered");
     assert_eq!(pushed.verdicts, [Verdict::Rejected(Code::BrazeRefused); 30]);
+    // As in an earlier attempt of the run.
+    let pusher = fake.pusher("batch_size = 1").after_acceptance(true);
+    let pushed = pusher.push(&batch_from(1, 30)).await.expect("answered");
+    assert_eq!(pushed.verdicts, [Verdict::Rejected(Code::BrazeRefused); 30]);
 }
 
 #[tokio::test]
@@ -157,6 +161,56 @@ async fn fatal_answers_stop_at_once_and_never_show_the_key() {
         assert!(log.text().contains(fatal.code()), "the log says what happened");
         assert!(!shown.contains(KEY) && !shown.contains("c0"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn only_what_was_not_refused_clearly_may_be_taken() {
+    let limited = || Act::Reply(429, "x-ratelimit-retry-after: 60\r\n".to_owned(), String::new());
+    type Answers = fn(usize) -> Act;
+    let cases: [(&str, Answers, bool); 5] = [
+        ("401", |_| reply(401, ""), false),
+        ("404 after a 400", |number| reply(if number == 0 { 400 } else { 404 }, "{}"), false),
+        ("403 after a lost connection", |number| if number == 0 { Act::Drop } else { reply(403, "") }, true),
+        ("403 after a 500", |number| reply(if number == 0 { 500 } else { 403 }, ""), true),
+        (
+            "403 after another part was taken",
+            |number| match number {
+                0 => reply(400, "{}"),
+                1 => reply(201, r#"{"attributes_processed":1,"message":"success"}"#),
+                _ => reply(403, ""),
+            },
+            true,
+        ),
+    ];
+    for (what, answers, may_be_taken) in cases {
+        let fake = FakeBraze::start(move |number, _| answers(number)).await;
+        let failed = fake.pusher("").push(&batch(2)).await.expect_err(what);
+        assert_eq!(failed.may_be_taken, may_be_taken, "{what}");
+    }
+    let fake = FakeBraze::start(move |_, _| limited()).await;
+    let halted = CancellationToken::new();
+    let braze = fake.braze("");
+    let (pusher, mut hold) = (braze.pusher(Arc::new(|| true), halted.clone()), braze.hold());
+    let batch = batch(2);
+    let halt = async {
+        hold.wait_for(Option::is_some).await.expect("braze lives");
+        halted.cancel();
+    };
+    let (failed, ()) = tokio::join!(pusher.push(&batch), halt);
+    let failed = failed.expect_err("halted");
+    assert_eq!((failed.stop, failed.requests, failed.may_be_taken), (Stop::Fenced, 1, false));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_where_no_connection_could_be_made() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}", gone.local_addr().expect("bound"));
+    drop(gone);
+    let settings = "give_up_after = \"1s\"\nretry_cap_secs = 1";
+    let braze = Arc::new(braze_at(&endpoint, settings, &[]).expect("the settings are good"));
+    let failed = braze.pusher(Arc::new(|| true), CancellationToken::new()).push(&batch(2)).await;
+    let failed = failed.expect_err("nobody is there");
+    assert!(failed.stop == Stop::GaveUp && failed.requests > 0 && !failed.may_be_taken, "{failed:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use futures_util::future::join_all;
 
-use super::fake::{Act, FakeBraze, all_accepted, batch, batch_from, reply};
+use super::fake::{Act, FakeBraze, all_accepted, batch, batch_from, braze_at, reply};
 use crate::braze::{HoldReason, Stop, Verdict};
 
 #[tokio::test]
@@ -72,6 +72,32 @@ async fn a_restored_hold_is_kept() {
 }
 
 #[tokio::test]
+async fn a_workspace_under_a_new_key_keeps_what_was_announced_to_the_old_one() {
+    let fake = FakeBraze::start(|number, request| match number {
+        0 => Act::Reply(429, "x-ratelimit-retry-after: 1\r\n".to_owned(), String::new()),
+        _ => all_accepted(request),
+    })
+    .await;
+    let earlier = fake.braze("batch_size = 50");
+    earlier.shrink(20);
+    let later = braze_at(&fake.endpoint(), "batch_size = 50", &[]).expect("good").following(&earlier);
+    let later = Arc::new(later);
+    assert_eq!(later.batch_size(), 10);
+    let mut hold = later.hold();
+    let (first, second) = (batch(1), batch_from(1, 1));
+    let old = earlier.pusher(Arc::new(|| true), CancellationToken::new());
+    let new = later.pusher(Arc::new(|| true), CancellationToken::new());
+    let after = async {
+        hold.wait_for(Option::is_some).await.expect("braze lives");
+        new.push(&second).await
+    };
+    let (first, second) = tokio::join!(old.push(&first), after);
+    assert!(first.is_ok() && second.is_ok());
+    let seen = fake.seen();
+    assert!(seen[1..].iter().all(|request| request.at - seen[0].at >= Duration::from_secs(1)));
+}
+
+#[tokio::test]
 async fn the_fence_is_asked_before_every_request() {
     let fake = FakeBraze::start(|_, _| reply(500, "")).await;
     let asked = Arc::new(AtomicUsize::new(0));
@@ -107,11 +133,13 @@ async fn failures_are_tried_again_with_the_same_payload() {
         1 => Act::Drop,
         2 => Act::Hang,
         3 => reply(408, ""),
+        // It says that it took it, and never ends saying so.
+        4 => Act::Raw(b"HTTP/1.1 201 X\r\ncontent-length: 60\r\n\r\n{\"message\":\"success\"".to_vec()),
         _ => all_accepted(request),
     })
     .await;
     let pushed = fake.pusher("request_timeout_secs = 1").push(&batch(5)).await.expect("answered");
-    assert_eq!((pushed.verdicts, pushed.requests, pushed.retries), (vec![Verdict::Accepted; 5], 5, 4));
+    assert_eq!((pushed.verdicts, pushed.requests, pushed.retries), (vec![Verdict::Accepted; 5], 6, 5));
     let seen = fake.seen();
     assert!(seen.iter().all(|request| request.body == seen[0].body));
 }

@@ -13,6 +13,7 @@ fn parse(body: &str) -> Result<Callback, PayloadError> {
 
 fn rules(matches: &[(&str, &str)]) -> config::Callback {
     config::Callback {
+        verify_run: None,
         scheme: CallbackScheme::Standard,
         secrets: Vec::new(),
         tolerance_secs: 300,

@@ -42,7 +42,7 @@ pub(super) async fn run(path: &Path, args: Args) -> anyhow::Result<Done> {
     for sync in &syncs {
         let kinds = source::check(&config, sync, args.show_values, &clock, &mut report).await;
         mapped.push((*sync, kinds));
-        sync::check(sync, &clock, &mut report);
+        sync::check(sync, &clock, &mut report).await;
     }
     if syncs.is_empty() {
         report.warning("syncs", "there are no [[syncs]]: nothing is ever sent");

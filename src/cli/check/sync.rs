@@ -4,13 +4,17 @@ use super::finding::Report;
 use crate::cadence;
 use crate::clock::Clock;
 use crate::config::{self, CallbackKey, CallbackScheme};
+use crate::peak::Peak;
 use secrecy::ExposeSecret;
 
 /// Looks at callback secrets and the next slot of the cadence.
-pub(super) fn check(sync: &config::Sync, clock: &Clock, report: &mut Report) {
+pub(super) async fn check(sync: &config::Sync, clock: &Clock, report: &mut Report) {
     let cron = sync.cadence.as_ref().filter(|cadence| cadence.cron.is_some());
     if let Some(callback) = &sync.callback {
         callback_secrets(&sync.id, callback, report);
+        if let Some(wanted) = &callback.verify_run {
+            verify_run(&sync.id, wanted, report).await;
+        }
     }
     if let Some(cadence) = cron {
         next_run(&sync.id, cadence, clock, report);
@@ -42,6 +46,19 @@ fn callback_secrets(sync: &str, callback: &config::Callback, report: &mut Report
         (all, _) => {
             report.ok(&what, format!("can be verified, with {all} secret{}", if all == 1 { "" } else { "s" }))
         }
+    }
+}
+
+/// Asks Peak for the workflow: proves the key and the id. A step's name shows in executions only.
+async fn verify_run(sync: &str, wanted: &config::VerifyRun, report: &mut Report) {
+    let what = format!("verify_run {sync}");
+    let asked = match Peak::new(&wanted.peak.api_key, wanted.peak.base_url.as_deref()) {
+        Ok(peak) => peak.workflow(&wanted.workflow_id).await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(()) => report.ok(&what, "Peak takes the key and has the workflow"),
+        Err(why) => report.failed(&what, format!("{why}; no callback's run can be verified")),
     }
 }
 

@@ -99,6 +99,10 @@ impl Check {
     fn callbacks(&mut self, config: &Config) {
         for (index, sync) in config.syncs.iter().enumerate() {
             let Some(callback) = &sync.callback else { continue };
+            if let Some(verify) = &callback.verify_run {
+                let key = format!("syncs[{index}].callback.verify_run.peak.api_key");
+                drop(self.resolve(&key, &verify.peak.api_key));
+            }
             for (nth, secret) in callback.secrets.iter().enumerate() {
                 let key = format!("syncs[{index}].callback.secrets[{nth}]");
                 let Some(value) = self.resolve(&key, secret) else { continue };

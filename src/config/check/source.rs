@@ -47,6 +47,12 @@ fn postgres(source: &Source, key: &str, problems: &mut Problems) {
         }
         _ => {}
     }
+    if source.url.is_some() && source.credentials.is_some() {
+        problems.add(
+            format!("{key}.url"),
+            "stands beside credentials, which tell where the warehouse is; keep one",
+        );
+    }
 }
 
 fn refuse_snowflake_keys(source: &Source, key: &str, problems: &mut Problems) {
@@ -56,6 +62,7 @@ fn refuse_snowflake_keys(source: &Source, key: &str, problems: &mut Problems) {
         ("private_key", source.private_key.is_some()),
         ("private_key_passphrase", source.private_key_passphrase.is_some()),
         ("token", source.token.is_some()),
+        ("token_type", source.token_type.is_some()),
         ("role", source.role.is_some()),
         ("warehouse", source.warehouse.is_some()),
         ("database", source.database.is_some()),
@@ -86,6 +93,9 @@ fn snowflake(source: &Source, key: &str, problems: &mut Problems) {
     }
     if source.private_key_passphrase.is_some() && source.private_key.is_none() {
         add("private_key_passphrase", "needs private_key beside it");
+    }
+    if source.token_type.is_some() && source.token.is_none() {
+        add("token_type", "needs token beside it");
     }
     let account = source.account.as_deref().unwrap_or("ok");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use chrono::DateTime;
 use croner::parser::{CronParser, Seconds, Year};
 
-use super::name;
+use super::{name, url};
 use crate::config::bound::{FULL_EVERY_SECS, MAX_SECRETS, RESEND_EVERY_SECS, STALE_AFTER_SECS};
 use crate::config::problem::Problems;
-use crate::config::{Cadence, Callback, Config, Identifier, Sync};
+use crate::config::{Cadence, Callback, Config, Identifier, Sync, VerifyRun};
 
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     let mut ids = BTreeSet::new();
@@ -88,8 +88,22 @@ fn check_callback(callback: &Callback, key: &str, problems: &mut Problems) {
         _ => problems
             .add(secrets, format!("holds more than {MAX_SECRETS}; drop those no sender uses any more")),
     }
+    if let Some(verify) = &callback.verify_run {
+        verify_run(verify, &format!("{key}.verify_run"), problems);
+    }
     if callback.events.is_empty() || callback.events.iter().any(String::is_empty) {
         problems.add(format!("{key}.events"), "must name at least one event type, and no empty one");
+    }
+}
+
+fn verify_run(verify: &VerifyRun, key: &str, problems: &mut Problems) {
+    // It becomes part of an address.
+    problems.note(&format!("{key}.workflow_id"), name::id(&verify.workflow_id));
+    if verify.step.trim().is_empty() {
+        problems.add(format!("{key}.step"), "is empty; write the step's name, such as score-customers");
+    }
+    if let Some(base) = &verify.peak.base_url {
+        problems.note(&format!("{key}.peak.base_url"), url::http(base, url::Rest::Path));
     }
 }
 

@@ -88,8 +88,36 @@ fn source_keys_must_fit_the_kind() {
         ("private_key = \"file:snowflake\"\n", "", "sources.sf.private_key: is missing"),
         ("kind = \"snowflake\"", "kind = \"snowflake\"\nurl = \"file:x\"", "sources.sf.url: does not fit"),
         ("role = \"READER\"", "token = \"file:pat\"", "sources.sf.token: stands beside"),
+        ("role = \"READER\"", "token_type = \"pat\"", "sources.sf.token_type: needs token"),
+        ("token_type = \"pat\"", "token_type = \"jwt\"", "sources.sf2.token_type: must be one of oauth, pat"),
+        (
+            "kind = \"sqlite\"",
+            "kind = \"sqlite\"\ntoken_type = \"pat\"",
+            "sources.warehouse.token_type: fits kind",
+        ),
         ("http://127.0.0.1:9999", "http://sf.example.com", "sources.sf.base_url: must begin with https://"),
         ("https://service.peak.ai", "http://peak.ai", "credentials.peak.base_url: must begin with https://"),
+        (
+            "kind = \"redshift\"\n",
+            "kind = \"redshift\"\nurl = \"file:x\"\n",
+            "sources.rs.url: stands beside credentials",
+        ),
+    ];
+    cases.into_iter().for_each(|(was, becomes, says)| refused(was, becomes, says));
+}
+
+#[test]
+fn a_look_up_names_workflow_step_and_a_safe_address() {
+    let cases = [
+        ("workflow_id = \"42\"", "workflow_id = \"4/2\"", "verify_run.workflow_id: must be 1 to 64"),
+        ("workflow_id = \"42\"", "workflow_id = 42", "verify_run.workflow_id: must be text in quotes"),
+        ("step = \"score-customers\"", "step = \" \"", "verify_run.step: is empty"),
+        ("step = \"score-customers\"\n", "", "verify_run.step: is missing"),
+        (
+            "https://service.beta.peak.ai",
+            "http://peak.ai",
+            "verify_run.peak.base_url: must begin with https://",
+        ),
     ];
     cases.into_iter().for_each(|(was, becomes, says)| refused(was, becomes, says));
 }

@@ -48,6 +48,8 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(config.ledger.url, "sqlite:///etc/pb/peak-braze.db");
     assert_eq!(config.sources["warehouse"].url.as_deref(), Some("sqlite:///etc/pb/warehouse.db"));
     assert_eq!(config.sources["pg"].url.as_deref(), Some("file:/etc/pb/warehouse"));
+    let verify = config.syncs[0].callback.as_ref().and_then(|callback| callback.verify_run.as_ref());
+    assert_eq!(verify.expect("a look-up").peak.api_key, SecretRef::File("/etc/pb/peak".into()));
     assert_eq!(config.destinations["braze"].api_key, SecretRef::File("/etc/pb/braze".into()));
     let beside = parse(FULL, Path::new("peak-braze.toml")).expect("the full example is valid");
     assert_eq!(beside.ledger.url, "sqlite://peak-braze.db");

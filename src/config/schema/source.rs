@@ -17,6 +17,10 @@ pub(super) fn source() -> Value {
             ("private_key", secret("Snowflake: PKCS#8 private key in PEM.")),
             ("private_key_passphrase", secret("Snowflake: what the private key is encrypted with.")),
             ("token", secret("Snowflake: OAuth or programmatic access token.")),
+            (
+                "token_type",
+                word("Snowflake: what the token is; absent: Snowflake examines it.", &["oauth", "pat"]),
+            ),
             ("role", text("Snowflake: role.")),
             ("warehouse", text("Snowflake: virtual warehouse.")),
             ("database", text("Snowflake: database.")),

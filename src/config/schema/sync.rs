@@ -68,8 +68,31 @@ fn callback() -> Value {
             ("tolerance_secs", or(whole(tolerance, TOLERANCE_SECS), 300)),
             ("events", or(events, usual)),
             ("match", or(matches, json!({}))),
+            ("verify_run", verify_run()),
         ],
         &["secrets"],
+    )
+}
+
+fn verify_run() -> Value {
+    let about = "Asks Peak how the model's step ended before a run that a callback brought about reads the source; \
+                 absent: the callback's word is enough.";
+    let peak = table(
+        "Who is asked.",
+        vec![
+            ("api_key", secret("Peak API key.")),
+            ("base_url", text("Peak's service address; default the production one.")),
+        ],
+        &["api_key"],
+    );
+    table(
+        about,
+        vec![
+            ("workflow_id", text("The workflow whose executions count; callbacks cannot name another.")),
+            ("step", text("The step that must have ended well, such as score-customers.")),
+            ("peak", peak),
+        ],
+        &["workflow_id", "step", "peak"],
     )
 }
 

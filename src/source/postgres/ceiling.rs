@@ -5,8 +5,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::PgConnection;
+use sqlx::{Row, ValueRef};
 
-use super::error::{failed, unreachable};
+use super::dialect::Dialect;
+use super::error::unreachable;
+use crate::customer::{UpdatedAt, Value, Zone};
 use crate::source::{Problem, SourceError};
 
 /// What the server says of its clock and of those who write.
@@ -14,12 +17,42 @@ use crate::source::{Problem, SourceError};
 pub(super) struct Ceiling {
     pub at: DateTime<Utc>,
     why_behind: Option<&'static str>,
+    dialect: Dialect,
 }
 
 type Answer = (bool, i64, Option<i64>, bool, Option<i64>);
 
 impl Ceiling {
-    pub(super) async fn look(connection: &mut PgConnection, overlap_secs: u64) -> Result<Self, SourceError> {
+    pub(super) async fn look(
+        dialect: Dialect,
+        connection: &mut PgConnection,
+        overlap_secs: u64,
+    ) -> Result<Self, SourceError> {
+        match dialect {
+            Dialect::Postgres => Self::postgres(connection, overlap_secs).await,
+            Dialect::Redshift => Self::redshift(connection, overlap_secs).await,
+        }
+    }
+
+    /// Redshift shows its transactions (SVV_TRANSACTIONS) to those alone who may see everybody's, and does not say
+    /// that it hid some: the watermark stays behind the clock, as where PostgreSQL hides them.
+    async fn redshift(connection: &mut PgConnection, overlap_secs: u64) -> Result<Self, SourceError> {
+        let dialect = Dialect::Redshift;
+        let row = sqlx::raw_sql("SELECT getdate()").fetch_one(connection).await;
+        let row = row.map_err(|error| dialect.failed(&error))?;
+        let cell = row.try_get_raw(0).map_err(|error| dialect.failed(&error))?;
+        // The session's zone is UTC.
+        let clock = match cell.is_null() {
+            true => UpdatedAt::Never,
+            false => Zone::utc().instant(Value::Text(cell.as_bytes().unwrap_or_default())),
+        };
+        let UpdatedAt::At(micros) = clock else { return Err(unreachable("Redshift's clock cannot be read")) };
+        let now = DateTime::from_timestamp_micros(micros);
+        let at = now.ok_or_else(|| unreachable("Redshift's clock is out of range"))? - overlap(overlap_secs);
+        Ok(Self { at, why_behind: Some("does not show who writes"), dialect })
+    }
+
+    async fn postgres(connection: &mut PgConnection, overlap_secs: u64) -> Result<Self, SourceError> {
         let answer: Answer = sqlx::query_as(
             "-- ceiling
             WITH others AS (
@@ -37,7 +70,7 @@ impl Ceiling {
         .persistent(false)
         .fetch_one(connection)
         .await
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| Dialect::Postgres.failed(&error))?;
         Self::from_answer(answer, overlap_secs)
     }
 
@@ -47,7 +80,7 @@ impl Ceiling {
             DateTime::from_timestamp_micros(micros)
                 .ok_or_else(|| unreachable("PostgreSQL's clock is out of range"))
         };
-        let overlap = TimeDelta::seconds(i64::try_from(overlap_secs).unwrap_or(i64::MAX / 1_000));
+        let overlap = overlap(overlap_secs);
         let why_behind = match (is_standby, some_are_hidden) {
             (true, _) => Some("is a standby, which does not show who writes on the primary"),
             (false, true) => Some("hides who writes from this user; grant it pg_read_all_stats"),
@@ -64,18 +97,23 @@ impl Ceiling {
             // Only when it was prepared is known, not when it began.
             at = at.min(instant(prepared)? - overlap);
         }
-        Ok(Self { at, why_behind })
+        Ok(Self { at, why_behind, dialect: Dialect::Postgres })
     }
 
     /// What `check` says where the watermark has to stay behind.
     pub(super) fn problem(&self, overlap_secs: u64) -> Option<Problem> {
+        let name = self.dialect.name();
         self.why_behind.map(|why| Problem {
             column: None,
-            why: format!("PostgreSQL {why}: the watermark stays {overlap_secs} s behind its clock"),
+            why: format!("{name} {why}: the watermark stays {overlap_secs} s behind its clock"),
             nearest: None,
             is_fatal: false,
         })
     }
+}
+
+fn overlap(secs: u64) -> TimeDelta {
+    TimeDelta::seconds(i64::try_from(secs).unwrap_or(i64::MAX / 1_000))
 }
 
 #[cfg(test)]

@@ -1,56 +1,70 @@
-//! What PostgreSQL's errors mean to us. Its texts are left out: they may quote what was read.
+//! What the server's errors mean to us. Its texts are left out: they may quote what was read.
 
+use super::dialect::Dialect;
 use crate::source::SourceError;
 use crate::source::mapping::Mapping;
 
-/// What a failure while connecting or reading means.
-pub(super) fn failed(error: &sqlx::Error) -> SourceError {
-    match error {
-        sqlx::Error::Database(error) => refused(&error.code().unwrap_or_default()),
-        sqlx::Error::Tls(_) => unreachable("no verified TLS connection to PostgreSQL could be made"),
-        sqlx::Error::Io(error) => unreachable(&format!("PostgreSQL cannot be reached: {}", error.kind())),
-        sqlx::Error::Configuration(_) => SourceError::config("url", "is not a PostgreSQL address"),
-        _ => unreachable("the connection to PostgreSQL broke"),
+impl Dialect {
+    /// What a failure while connecting or reading means.
+    pub(super) fn failed(self, error: &sqlx::Error) -> SourceError {
+        let name = self.name();
+        match error {
+            sqlx::Error::Database(error) => self.refused(&error.code().unwrap_or_default()),
+            sqlx::Error::Tls(_) => {
+                unreachable(&format!("no verified TLS connection to {name} could be made"))
+            }
+            sqlx::Error::Io(error) => unreachable(&format!("{name} cannot be reached: {}", error.kind())),
+            sqlx::Error::Configuration(_) => SourceError::config("url", format!("is not a {name} address")),
+            _ => unreachable(&format!("the connection to {name} broke")),
+        }
+    }
+
+    /// What a failure to prepare a statement means. The server speaks here of the config's own words; they may be
+    /// shown.
+    pub(super) fn unprepared(self, error: &sqlx::Error, mapping: &Mapping) -> SourceError {
+        match error {
+            sqlx::Error::Database(error) if is_about_names(&error.code().unwrap_or_default()) => {
+                SourceError::SchemaMismatch {
+                    table: mapping.table(),
+                    column: None,
+                    why: error.message().to_owned(),
+                    nearest: None,
+                }
+            }
+            error => self.failed(error),
+        }
+    }
+
+    fn refused(self, code: &str) -> SourceError {
+        let name = self.name();
+        let refusal = |what: String| SourceError::Refused(what);
+        match code {
+            _ if code.starts_with("28") => refusal(format!("{name} refused the login")),
+            "42501" => refusal(format!("{name} refused to let the table be read: a grant is missing")),
+            "3D000" => refusal(format!("there is no such {name} database")),
+            "55P03" => SourceError::Busy("somebody else holds a lock on the table".to_owned()),
+            "57014" => unreachable(&format!("{name} took too long, or somebody cancelled the statement")),
+            "25001" | "25006" => SourceError::config("query", "writes; only a SELECT may be given"),
+            _ if code.starts_with("22") => {
+                SourceError::Unusable("the table, view or query fails on a row".to_owned())
+            }
+            _ if is_about_names(code) => {
+                SourceError::Unusable(format!("{name} cannot run the query (error {code})"))
+            }
+            _ => unreachable(&format!("{name} is out of order for now (error {code})")),
+        }
     }
 }
 
-/// What a failure to prepare a statement means. PostgreSQL speaks here of the config's own words; they may be shown.
-pub(super) fn unprepared(error: &sqlx::Error, mapping: &Mapping) -> SourceError {
-    match error {
-        sqlx::Error::Database(error) if is_about_names(&error.code().unwrap_or_default()) => {
-            SourceError::SchemaMismatch {
-                table: mapping.table(),
-                column: None,
-                why: error.message().to_owned(),
-                nearest: None,
-            }
-        }
-        error => failed(error),
-    }
+/// Whether there is no such table or schema.
+pub(super) fn is_missing_table(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "42P01" || code == "3F000")
 }
 
 /// Syntax and names, but not grants; features such as writing in a WITH. Source: PostgreSQL docs, Error Codes.
 fn is_about_names(code: &str) -> bool {
     (code.starts_with("42") && code != "42501") || code.starts_with("0A") || code.starts_with("3F")
-}
-
-fn refused(code: &str) -> SourceError {
-    let refusal = |what: &str| SourceError::Refused(what.to_owned());
-    match code {
-        _ if code.starts_with("28") => refusal("PostgreSQL refused the login"),
-        "42501" => refusal("PostgreSQL refused to let the table be read: a grant is missing"),
-        "3D000" => refusal("there is no such PostgreSQL database"),
-        "55P03" => SourceError::Busy("somebody else holds a lock on the table".to_owned()),
-        "57014" => unreachable("PostgreSQL took too long, or somebody cancelled the statement"),
-        "25001" | "25006" => SourceError::config("query", "writes; only a SELECT may be given"),
-        _ if code.starts_with("22") => {
-            SourceError::Unusable("the table, view or query fails on a row".to_owned())
-        }
-        _ if is_about_names(code) => {
-            SourceError::Unusable(format!("PostgreSQL cannot run the query (error {code})"))
-        }
-        _ => unreachable(&format!("PostgreSQL is out of order for now (error {code})")),
-    }
 }
 
 pub(super) fn unreachable(what: &str) -> SourceError {
@@ -75,7 +89,7 @@ mod tests {
             ("22012", "source_unreachable", false),
             ("25006", "schema_mismatch", false),
         ] {
-            let error = refused(code);
+            let error = Dialect::Postgres.refused(code);
             assert_eq!((error.code(), error.is_retryable()), (word, is_retryable), "{code}");
         }
     }

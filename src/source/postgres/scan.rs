@@ -11,7 +11,9 @@ use tokio::time::timeout;
 
 use super::columns::Columns;
 use super::connect::{STATEMENT_WAIT, answered, begin, connect};
-use super::error::{failed, unprepared, unreachable};
+use super::dialect::Dialect;
+use super::error::unreachable;
+use super::order::Order;
 use super::select::{Select, bound};
 use super::shape::Shape;
 use super::{Ceiling, Postgres};
@@ -22,8 +24,6 @@ use crate::source::mapping::{Mapping, Relation};
 use crate::source::reading::Handed;
 use crate::source::{CHUNK_CUSTOMERS, Rows, Selection, SourceError};
 
-/// Rows of one FETCH: a chunk's worth of customers with a row each.
-const FETCH_ROWS: usize = CHUNK_CUSTOMERS;
 /// The server gives up a statement after [`STATEMENT_WAIT`]; so long after that, nobody is there to say so.
 const SILENCE_WAIT: Duration = Duration::from_secs(30);
 /// A goodbye takes no longer; without one the server finds out by itself.
@@ -83,8 +83,9 @@ impl Scan {
     /// Connects and reads one snapshot.
     async fn read_on(&mut self, ready: &mut Option<Ready>) -> Result<Went, SourceError> {
         let mapping = self.postgres.mapping.clone();
-        let mut connection = connect(&self.postgres.options).await?;
-        let (opened, columns) = answered(self.open_cursor(&mut connection, ready.is_some())).await?;
+        let mut connection = connect(self.postgres.dialect, &self.postgres.login).await?;
+        let (opened, columns) =
+            answered(self.postgres.dialect, self.open_cursor(&mut connection, ready.is_some())).await?;
         if let (Some(ready), Some(opened)) = (ready.take(), opened)
             && ready.send(Ok(opened)).is_err()
         {
@@ -108,14 +109,14 @@ impl Scan {
         connection: &mut PgConnection,
         is_first: bool,
     ) -> Result<(Option<Opened>, Columns), SourceError> {
-        let mapping = &self.postgres.mapping;
+        let (dialect, mapping) = (self.postgres.dialect, &self.postgres.mapping);
         // Before the snapshot: who begins to write after this look stamps its rows later still.
         let ceiling = match is_first {
-            true => Some(Ceiling::look(connection, mapping.overlap_secs).await?.at),
+            true => Some(Ceiling::look(dialect, connection, mapping.overlap_secs).await?.at),
             false => None,
         };
-        begin(connection).await?;
-        let columns = Columns::look(connection, mapping).await?;
+        begin(dialect, connection).await?;
+        let columns = Columns::look(dialect, connection, mapping).await?;
         columns.description.require_sound()?;
         self.declare(connection, mapping, &columns).await?;
         let Some(ceiling) = ceiling else { return Ok((None, columns)) };
@@ -129,16 +130,19 @@ impl Scan {
         mapping: &Mapping,
         columns: &Columns,
     ) -> Result<(), SourceError> {
+        let dialect = self.postgres.dialect;
         let (select, binds) = Select::new(columns, mapping).in_order(&self.rows, self.resume.as_ref());
-        let declare = format!("DECLARE peak_braze_rows NO SCROLL CURSOR WITHOUT HOLD FOR {select}");
-        bound(sqlx::query(AssertSqlSafe(declare)).persistent(false), binds)
-            .execute(connection)
-            .await
-            .map(|_| ())
-            .map_err(|error| unprepared(&error, mapping))
+        let declare = AssertSqlSafe(dialect.declare(&select));
+        let declared = match dialect {
+            Dialect::Postgres => {
+                bound(sqlx::query(declare).persistent(false), binds).execute(connection).await
+            }
+            Dialect::Redshift => sqlx::raw_sql(declare).execute(connection).await,
+        };
+        declared.map(drop).map_err(|error| dialect.unprepared(&error, mapping))
     }
 
-    /// The planner's own estimate, for a whole table.
+    /// PostgreSQL's own estimate, for a whole table.
     async fn total(
         &self,
         connection: &mut PgConnection,
@@ -146,7 +150,8 @@ impl Scan {
         mapping: &Mapping,
     ) -> Result<Option<u64>, SourceError> {
         let is_whole = matches!(self.rows, Rows::All) && self.resume.is_none();
-        if !is_whole || matches!(mapping.relation, Relation::Query(_)) {
+        let is_known = self.postgres.dialect == Dialect::Postgres;
+        if !is_known || !is_whole || matches!(mapping.relation, Relation::Query(_)) {
             return Ok(None);
         }
         let estimate: Option<i64> = sqlx::query_scalar(
@@ -157,7 +162,7 @@ impl Scan {
         .persistent(false)
         .fetch_optional(connection)
         .await
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| self.postgres.dialect.failed(&error))?;
         Ok(estimate.and_then(|rows| u64::try_from(rows).ok()))
     }
 
@@ -167,14 +172,17 @@ impl Scan {
         cells: &Cells,
         mut fold: Fold<'_>,
     ) -> Result<(Went, Option<Resume>), SourceError> {
+        let (dialect, mut order) = (self.postgres.dialect, Order::default());
+        let fetch_rows = dialect.fetch_rows();
         loop {
-            let fetch = format!("FETCH FORWARD {FETCH_ROWS} FROM peak_braze_rows");
+            let fetch = format!("FETCH FORWARD {fetch_rows} FROM peak_braze_rows");
             // The simple protocol: the server prints every value as text.
             let mut rows = sqlx::raw_sql(AssertSqlSafe(fetch)).fetch(&mut *connection);
             let mut fetched = 0;
-            while let Some(row) = next(rows.try_next()).await? {
+            while let Some(row) = next(dialect, rows.try_next()).await? {
                 fetched += 1;
                 let key = cells.key(&row);
+                order.require(key)?;
                 if !fold.wants(key, cells.time(&row)) {
                     continue;
                 }
@@ -189,7 +197,7 @@ impl Scan {
                 }
                 fold.push(key, cells.time(&row), |index| cells.value(&row, index));
             }
-            if fetched < FETCH_ROWS {
+            if fetched < fetch_rows {
                 return Ok((Went::ToTheEnd(fold.finish()), None));
             }
         }
@@ -217,11 +225,12 @@ enum Offered {
 }
 
 async fn next(
+    dialect: Dialect,
     row: impl Future<Output = Result<Option<PgRow>, sqlx::Error>>,
 ) -> Result<Option<PgRow>, SourceError> {
     match timeout(STATEMENT_WAIT + SILENCE_WAIT, row).await {
-        Ok(row) => row.map_err(|error| failed(&error)),
-        Err(_) => Err(unreachable("PostgreSQL fell silent")),
+        Ok(row) => row.map_err(|error| dialect.failed(&error)),
+        Err(_) => Err(unreachable(&format!("{} fell silent", dialect.name()))),
     }
 }
 
@@ -282,7 +291,7 @@ pub(super) async fn sample(
     let mut rows = sqlx::raw_sql(AssertSqlSafe(limited)).fetch(connection);
     let cells = Cells::new(columns, mapping);
     let mut builder = ChunkBuilder::new(columns.attributes.clone(), mapping.zone);
-    while let Some(row) = next(rows.try_next()).await? {
+    while let Some(row) = next(columns.dialect, rows.try_next()).await? {
         builder.push(cells.key(&row).value(), cells.time(&row), |index| cells.value(&row, index));
     }
     Ok(builder.take())

@@ -3,6 +3,7 @@
 use sqlx::TypeInfo;
 use sqlx::postgres::{PgTypeInfo, PgTypeKind};
 
+use super::dialect::Dialect;
 use crate::customer::{Kind, UpdatedAt, Value, Zone};
 
 /// Bytes past which text cannot be a string Braze takes: 255 characters of four bytes.
@@ -11,6 +12,17 @@ const STRING_BYTES: usize = 1_020;
 const STRING_CHARS: usize = 256;
 /// One byte more than a document may have in Braze. Source: Braze docs, Data types.
 const DOCUMENT_BYTES: usize = 100 * 1024 + 1;
+
+/// Bytes of the longest SUPER that Redshift writes as text; of a larger one the whole statement would fail. Source:
+/// Redshift docs, JSON_SERIALIZE, Character types.
+const SUPER_BYTES: usize = 65_535;
+/// Stands for a SUPER that is not written as text; no JSON looks like it.
+const SUPER_TOO_LARGE: &str = "too large";
+/// Stands for a document that is longer than Braze takes.
+const TOO_LARGE: &str = match std::str::from_utf8(&[b' '; DOCUMENT_BYTES]) {
+    Ok(text) => text,
+    Err(_) => panic!("blanks are text"),
+};
 
 /// What the text of a column spells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +90,10 @@ impl Shape {
     }
 
     /// The column as SQL, never longer than what tells that it is too long.
-    pub(super) fn select(self, column: &str, wanted: Kind) -> String {
+    pub(super) fn select(self, dialect: Dialect, column: &str, wanted: Kind) -> String {
         match self {
             Self::Text | Self::Printed => {
-                let text = format!("({column})::text");
+                let text = self.text(dialect, column);
                 let (limit, too_long) = match wanted {
                     Kind::Json => (DOCUMENT_BYTES, format!("left({text}, {DOCUMENT_BYTES})")),
                     Kind::AsGiven | Kind::String => (STRING_BYTES, format!("left({text}, {STRING_CHARS})")),
@@ -90,10 +102,24 @@ impl Shape {
                 };
                 format!("CASE WHEN octet_length({text}) > {limit} THEN {too_long} ELSE {text} END")
             }
+            // A NULL would become the text null.
+            Self::Json if dialect == Dialect::Redshift => format!(
+                "CASE WHEN {column} IS NULL THEN NULL WHEN json_size({column}) > {SUPER_BYTES} \
+                 THEN '{SUPER_TOO_LARGE}' ELSE json_serialize({column}) END"
+            ),
             Self::Json => format!("left(({column})::text, {DOCUMENT_BYTES})"),
             Self::Composite => format!("left(to_jsonb({column})::text, {DOCUMENT_BYTES})"),
             Self::Bytes => format!("CASE WHEN {column} IS NULL THEN NULL ELSE '' END"),
             _ => column.to_owned(),
+        }
+    }
+
+    /// The column as text. On Redshift, what is text stands as text already, and a cast would cost its sort order.
+    pub(super) fn text(self, dialect: Dialect, column: &str) -> String {
+        match (dialect, self) {
+            (Dialect::Postgres, _) => format!("({column})::text"),
+            (Dialect::Redshift, Self::Text | Self::Printed) => column.to_owned(),
+            (Dialect::Redshift, _) => format!("({column})::varchar(65535)"),
         }
     }
 
@@ -117,6 +143,7 @@ impl Shape {
                 UpdatedAt::At(micros) => Some(Value::Instant(micros)),
                 _ => None,
             },
+            Self::Json if bytes == SUPER_TOO_LARGE.as_bytes() => Some(Value::Json(TOO_LARGE)),
             Self::Json | Self::Composite => text().map(Value::Json),
             Self::Bytes => None,
         }

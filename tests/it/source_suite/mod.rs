@@ -18,6 +18,9 @@ pub trait Warehouse {
     /// What its columns are called: text, instant, float, decimal, date, boolean, JSON, integer.
     const TYPES: [&'static str; 8];
 
+    /// Whether its timestamps know `infinity`.
+    const HAS_INFINITY: bool = true;
+
     /// Runs statements that seed it.
     fn run(&self, sql: &str) -> impl Future<Output = ()>;
 
@@ -116,22 +119,25 @@ pub async fn seed_many<W: Warehouse>(warehouse: &W, count: usize) {
 }
 
 pub async fn window_begins_right_after_its_edge<W: Warehouse>(warehouse: W) {
-    let rows = [
+    let mut rows = vec![
         ("'before'", "'2026-01-02 08:59:59.999999'"),
         ("'edge'", "'2026-01-02 09:00:00'"),
         ("'just-past'", "'2026-01-02 09:00:00.000001'"),
         ("'far-future'", "'2999-01-01 00:00:00'"),
-        ("'endless'", "'infinity'"),
-        ("'never'", "'-infinity'"),
         ("'unknown'", "NULL"),
     ];
+    let mut recent = vec!["far-future", "just-past"];
+    if W::HAS_INFINITY {
+        rows.extend([("'endless'", "'infinity'"), ("'never'", "'-infinity'")]);
+        recent.insert(0, "endless");
+    }
     seed(&warehouse, &rows).await;
     let source = warehouse.source(&customers()).expect("sound settings");
     let selection = Selection { rows: since("2026-01-02T09:00:00Z", &[]), after: None };
-    assert_eq!(keys_read(&source, selection).await, ["endless", "far-future", "just-past"]);
+    assert_eq!(keys_read(&source, selection).await, recent);
     let unbounded = Rows::Since { after: None, also: keys(&[]) };
-    assert_eq!(lines(&source, unbounded).await.len(), 7);
-    assert_eq!(lines(&source, Rows::All).await.len(), 7);
+    assert_eq!(lines(&source, unbounded).await.len(), rows.len());
+    assert_eq!(lines(&source, Rows::All).await.len(), rows.len());
 }
 
 pub async fn row_that_comes_late_is_read_while_the_overlap_covers_it<W: Warehouse>(warehouse: W) {

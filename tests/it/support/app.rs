@@ -30,8 +30,16 @@ pub struct Setup {
     pub destination: String,
     /// Further keys of the sync, before its callback.
     pub sync: String,
+    /// Further keys of the callback.
+    pub callback: String,
+    /// Further files beside the config, by name.
+    pub files: Vec<(&'static str, &'static str)>,
     /// What stands under `[syncs.cadence]`.
     pub cadence: String,
+    /// What stands under `[server]`.
+    pub server: String,
+    /// Where the ledger is.
+    pub ledger_url: String,
     /// Further keys of the ledger.
     pub ledger: String,
     /// Another warehouse than the SQLite file.
@@ -65,7 +73,11 @@ impl Default for Setup {
             attributes: ATTRIBUTES.to_owned(),
             destination: String::new(),
             sync: String::new(),
+            callback: String::new(),
+            files: Vec::new(),
             cadence: String::new(),
+            server: String::new(),
+            ledger_url: "sqlite://ledger.db".to_owned(),
             ledger: String::new(),
             source: None,
             seed: TABLE.to_owned(),
@@ -109,7 +121,8 @@ impl TestApp {
         let warehouse = rusqlite::Connection::open(dir.path().join("warehouse.db")).expect("a warehouse");
         warehouse.pragma_update(None, "journal_mode", "wal").expect("WAL");
         warehouse.execute_batch(&setup.seed).expect("the seed is SQL");
-        for (name, secret) in [("token", TOKEN), ("callback", CALLBACK_SECRET), ("braze", BRAZE_KEY)] {
+        let secrets = [("token", TOKEN), ("callback", CALLBACK_SECRET), ("braze", BRAZE_KEY)];
+        for (name, secret) in secrets.iter().chain(&setup.files) {
             std::fs::write(dir.path().join(name), secret).expect("a secret file");
         }
         let http = http_client();
@@ -307,7 +320,7 @@ pub fn assert_identities(run: &Run) {
 
 /// The config file of a setup.
 pub fn config(setup: &Setup, braze: &str) -> String {
-    let Setup { attributes, destination, sync, ledger, .. } = setup;
+    let Setup { attributes, destination, sync, server, ledger, ledger_url, callback, .. } = setup;
     let cadence = match setup.cadence.as_str() {
         "" => String::new(),
         cadence => format!("  [syncs.cadence]\n  {cadence}"),
@@ -317,8 +330,11 @@ pub fn config(setup: &Setup, braze: &str) -> String {
     let settle = if destination.contains("settle_secs") { "" } else { "settle_secs = 0" };
     format!(
         r#"
+[server]
+{server}
+
 [ledger]
-url = "sqlite://ledger.db"
+url = "{ledger_url}"
 {ledger}
 
 [[tokens]]
@@ -346,6 +362,7 @@ updated_at = "updated_at"
 
   [syncs.callback]
   secrets = ["file:callback"]
+  {callback}
 
 {cadence}
 

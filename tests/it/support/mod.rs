@@ -3,7 +3,9 @@
 pub mod api;
 pub mod app;
 pub mod command;
+pub mod peak;
 pub mod postgres;
 pub mod process;
-#[expect(dead_code, reason = "the stories that use it come next")]
 pub mod python;
+pub mod snowflake;
+pub mod snowflake_wire;

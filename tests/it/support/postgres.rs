@@ -8,24 +8,52 @@ use std::process::{Command, Stdio};
 /// Whom the server runs as where the tests run as root, which it refuses: `nobody`.
 const NOBODY: u32 = 65_534;
 
+/// What Redshift has and PostgreSQL does not. Like there, a NULL is serialized as the text `null`.
+pub const REDSHIFT_FUNCTIONS: &str = "
+    CREATE FUNCTION getdate() RETURNS timestamp LANGUAGE sql AS
+        'SELECT date_trunc(''second'', clock_timestamp() AT TIME ZONE ''UTC'')';
+    CREATE FUNCTION json_serialize(jsonb) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+        IF octet_length($1::text) > 65535 THEN RAISE EXCEPTION 'longer than a varchar'; END IF;
+        RETURN coalesce($1::text, 'null');
+    END $$;
+    CREATE FUNCTION json_size(jsonb) RETURNS int LANGUAGE sql AS 'SELECT octet_length($1::text)'";
+
 /// A running cluster; stopped and removed when dropped.
 pub struct Postgres {
     folder: tempfile::TempDir,
     bin: PathBuf,
     is_root: bool,
+    /// Where it listens on loopback, if it does.
+    port: Option<u16>,
 }
 
 impl Postgres {
     /// Makes a cluster and waits until it answers.
     pub fn start() -> Self {
+        Self::start_at(None)
+    }
+
+    /// The same, and listening on loopback, where a password is asked for.
+    pub fn start_with_passwords() -> Self {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
+        let port = free.local_addr().expect("a bound listener").port();
+        drop(free);
+        Self::start_at(Some(port))
+    }
+
+    fn start_at(port: Option<u16>) -> Self {
         let folder = tempfile::Builder::new().prefix("pb").tempdir().expect("a temporary folder");
         let is_root =
             std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
         if is_root {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may give its folder away");
         }
-        let cluster = Self { folder, bin: server_bin(), is_root };
+        let cluster = Self { folder, bin: server_bin(), is_root, port };
         cluster.fill();
+        if port.is_some() {
+            let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+            std::fs::write(cluster.data("data/pg_hba.conf"), rules).expect("the cluster's own file");
+        }
         cluster.restart();
         cluster
     }
@@ -51,15 +79,6 @@ impl Postgres {
         copy(&template, Path::new(&self.data("data")));
     }
 
-    /// Makes a database, and gives its address for the superuser.
-    pub async fn database(&self, name: &str) -> String {
-        let pool = sqlx::PgPool::connect(&self.url()).await.expect("the cluster answers");
-        let sql = format!("create database {name}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("a database");
-        pool.close().await;
-        format!("postgres:///{name}?host={}&user=postgres", self.folder.path().display())
-    }
-
     /// Where it is, for its superuser.
     pub fn url(&self) -> String {
         self.url_as("postgres")
@@ -67,7 +86,13 @@ impl Postgres {
 
     /// Where it is, for another user.
     pub fn url_as(&self, user: &str) -> String {
-        format!("postgres:///postgres?host={}&user={user}", self.folder.path().display())
+        let port = self.port.unwrap_or(5432);
+        format!("postgres:///postgres?host={}&port={port}&user={user}", self.folder.path().display())
+    }
+
+    /// Where it listens on loopback, if it does.
+    pub fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// Stops it as a crash would: nobody is told.
@@ -80,10 +105,19 @@ impl Postgres {
         self.command("pg_ctl", &["start", "-w", "-t", "60", "-l", &self.data("log"), "-o", &self.options()]);
     }
 
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data("log")).expect("pg_ctl makes a log")
+    }
+
     fn options(&self) -> String {
         let socket = self.folder.path().display();
+        let listen = match self.port {
+            Some(port) => format!("-c listen_addresses=127.0.0.1 -c port={port}"),
+            None => "-c listen_addresses=".to_owned(),
+        };
         format!(
-            "-c listen_addresses= -c unix_socket_directories={socket} -c fsync=off -c autovacuum=off \
+            "{listen} -c unix_socket_directories={socket} -c fsync=off -c autovacuum=off \
              -c max_prepared_transactions=5"
         )
     }

@@ -82,8 +82,12 @@ impl Service {
     }
 
     pub async fn run(&self, id: &str) -> Run {
-        let request = self.http.get(self.url(&format!("/v1/runs/{id}"))).bearer_auth(TOKEN);
-        request.send().await.expect("an answer").json().await.expect("a run")
+        serde_json::from_value(self.get(&format!("/v1/runs/{id}")).await).expect("a run")
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(self.url(path)).bearer_auth(TOKEN);
+        request.send().await.expect("an answer").json().await.expect("JSON")
     }
 
     /// Waits for a run's end; woken by its events.
@@ -120,7 +124,16 @@ impl Service {
 
     /// Sends SIGTERM.
     pub fn ask_to_end(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP: it reads its config again.
+    pub fn ask_to_reload(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(sent.expect("kill runs").success());
     }
 

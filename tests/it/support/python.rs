@@ -1,6 +1,8 @@
 //! The virtual environment with real third-party parts, as `tests/run` makes it.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// Its interpreter: `PEAK_BRAZE_PYTHON`, or where `tests/run` puts it, beside the build.
 pub fn python() -> PathBuf {
@@ -12,4 +14,18 @@ pub fn python() -> PathBuf {
     let python = built.join("python/bin/python");
     assert!(python.exists(), "{} is missing: ./tests/run makes it", python.display());
     python
+}
+
+/// What a script of `tests/python` prints, given this on its standard input.
+pub fn run_script(name: &str, arguments: &[&str], input: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name);
+    let mut command = Command::new(python());
+    command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the interpreter of the tests runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{name} {arguments:?} failed");
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
