@@ -29,6 +29,11 @@ pub struct Finish {
 }
 
 impl Finish {
+    /// Whether Braze was asked for anything: only then it says something of the key that the run succeeded.
+    fn has_sent(&self) -> bool {
+        self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.tally.requests > 0)
+    }
+
     /// Whether everything that was read is accounted for.
     fn has_succeeded(&self) -> bool {
         matches!(self.state, RunState::Succeeded | RunState::Partial)
@@ -164,7 +169,7 @@ async fn move_sync(
         At(now),
         fingerprint,
         succeeded && finish.was_full,
-        succeeded,
+        succeeded && finish.has_sent(),
         blocked
     )
     .map(drop)

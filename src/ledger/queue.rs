@@ -106,7 +106,8 @@ impl Ledger {
             actor,
             reason: None,
             retrigger_of: Some(id),
-            customers: first.customers.map(|customers| customers.0),
+            // Those of a delta were forced by somebody who may, and joined it; whoever repeats the delta may not.
+            customers: first.customers.map(|customers| customers.0).filter(|_| run.mode == Mode::Force),
             idempotency,
         })
         .await

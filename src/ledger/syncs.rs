@@ -153,4 +153,28 @@ impl Ledger {
         tx.commit("take a slot").await?;
         Ok(true)
     }
+
+    /// Puts a slot back that a clock running ahead had answered for: those before it come anew. Nothing where
+    /// somebody did so already.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn put_back_slot(
+        &self,
+        sync: &str,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let mut tx = self.begin("put back a slot").await?;
+        execute!(
+            tx,
+            "-- ledger::put_back_slot
+             update syncs set last_slot_at = $3 where sync = $1 and last_slot_at = $2",
+            sync,
+            At(from),
+            At(to)
+        )
+        .map_err(LedgerError::during("put back a slot"))?;
+        tx.commit("put back a slot").await
+    }
 }

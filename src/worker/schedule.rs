@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,9 @@ use crate::run::{Mode, TriggerKind};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a blocked sync's key is tried with an empty body.
 const PROBE_EVERY: Duration = Duration::from_secs(300);
+/// How far a slot answered for may lie ahead: more than the clocks of replicas differ by. Farther ahead, a clock was
+/// wrong, and would leave the cadence without runs until it is right.
+const SLOT_AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// How often what is past retention is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
@@ -77,6 +80,11 @@ impl Schedule {
                 self.ledger.take_slot(&sync, now, None).await?;
                 continue;
             };
+            if last > now + SLOT_AHEAD {
+                tracing::warn!(%sync, "the clock has been ahead: slots from now on count again");
+                self.ledger.put_back_slot(&sync, last, now).await?;
+                continue;
+            }
             if let Some(slot) = last_due(&cadence, last, now) {
                 let run = by_the_clock(&sync, Mode::Delta, "cadence");
                 self.ledger.take_slot(&sync, slot, Some(run)).await?;

@@ -68,6 +68,22 @@ async fn every_slot_gets_one_run_and_missed_ones_one_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_ahead_leaves_no_slot_without_its_run() {
+    let (setup, clock) = scheduled("cron = \"0 6 * * *\"", "2026-03-27T12:00:00Z");
+    let app = TestApp::start(setup).await;
+    app.when_slot_is_kept().await;
+    clock.set(at("2027-06-01T06:00:01Z"));
+    nth_run(&app, 1).await;
+    clock.set(at("2026-03-27T12:00:10Z"));
+    while app.app().ledger().last_slot(crate::support::app::SYNC).await.expect("a ledger") > Some(clock.now())
+    {
+        tokio::task::yield_now().await;
+    }
+    clock.set(at("2026-03-28T06:00:01Z"));
+    nth_run(&app, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_standing_watermark_makes_the_sync_stale() {
     let (setup, clock) = scheduled("stale_after = \"26h\"", "2026-06-01T00:00:00Z");
     let app = TestApp::start(setup).await;

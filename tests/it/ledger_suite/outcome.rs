@@ -70,7 +70,13 @@ pub async fn a_blocked_sync_is_freed_by_a_success(ledger: &Ledger, time: &Time) 
     }
     queue(ledger, Mode::Delta).await;
     let lease = try_claim(ledger).await.expect("a delivery or trigger tries at once");
-    finish(ledger, lease, RunState::Partial).await;
+    finish(ledger, lease, RunState::Succeeded).await;
+    assert!(known(ledger).await.blocked.is_some(), "nothing was sent, so nothing is known of the key");
+    queue(ledger, Mode::Delta).await;
+    let mut sent = checkpoint(3);
+    sent.tally.requests = 1;
+    let end = Finish { checkpoint: Some(sent), ..ending(RunState::Partial) };
+    ledger.finish(claim(ledger).await, end).await.expect("finished");
     assert_eq!(known(ledger).await.blocked, None);
     assert!(!ledger.unblock(SYNC).await.expect("a ledger"));
 }

@@ -47,7 +47,11 @@ pub async fn chosen_customers_gather_and_survive_a_retrigger(ledger: &Ledger, _:
     ledger.cancel(again.run.id).await.expect("asked");
     finish(ledger, claim_of(ledger, again.run.id).await, RunState::Cancelled).await;
     let both = claim(ledger).await;
-    assert_eq!((both.run.mode, both.customers), (Mode::Delta, Some(vec!["d".to_owned()])));
+    assert_eq!((both.run.mode, &both.customers), (Mode::Delta, &Some(vec!["d".to_owned()])));
+    let delta = both.run.id;
+    finish(ledger, both, RunState::Succeeded).await;
+    ledger.retrigger(delta, None, None).await.expect("queued");
+    assert_eq!(claim(ledger).await.customers, None, "who repeats a delta forces nobody");
     let unknown = RunId::new(start());
     let missing = ledger.retrigger(unknown, None, None).await;
     assert!(matches!(missing, Err(LedgerError::NoSuchRun(id)) if id == unknown));
@@ -224,6 +228,8 @@ pub async fn a_slot_is_answered_for_once(ledger: &Ledger, _: &Time) {
     let taken = join_all((0..10).map(|_| take())).await;
     assert_eq!(taken.into_iter().filter(|one| *one.as_ref().expect("a ledger")).count(), 1);
     assert_eq!(ledger.last_slot(SYNC).await.expect("a ledger"), Some(slot));
+    ledger.put_back_slot(SYNC, slot + TimeDelta::days(9), start()).await.expect("a ledger");
+    assert_eq!(ledger.last_slot(SYNC).await.expect("a ledger"), Some(slot), "somebody was first");
     let earlier = ledger.take_slot(SYNC, slot - TimeDelta::days(1), Some(new_run(Mode::Delta))).await;
     assert!(!earlier.expect("a ledger"));
     finish(ledger, claim(ledger).await, RunState::Succeeded).await;
