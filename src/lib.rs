@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod customer;
 pub mod http;
+pub mod postgres;
 pub mod run;
 pub mod telemetry;
 

@@ -12,6 +12,7 @@
 //! A finished run never changes: a re-trigger is a new run that points at the one it repeats.
 
 mod forecast;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use forecast::{Forecast, ForecastValues};
+pub use words::UnknownWord;
+use words::words;
 
 /// Names one run, for ever. Version 7, so that ids sort by creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -48,49 +51,6 @@ impl std::str::FromStr for RunId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
     }
-}
-
-/// A closed set of words, the same in JSON, columns, logs and pages.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+ }
-
-        impl $name {
-            /// Every word of the set, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The word as it stands in JSON, columns, logs and pages.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|word| word.as_str() == text).ok_or_else(|| UnknownWord {
-                    what: stringify!($name),
-                    known: Self::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(", "),
-                })
-            }
-        }
-    };
-}
-
-/// A word that is not in its closed set.
-#[derive(Debug, thiserror::Error)]
-#[error("not a {what}: must be one of {known}")]
-pub struct UnknownWord {
-    what: &'static str,
-    known: String,
 }
 
 words! {

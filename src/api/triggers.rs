@@ -16,6 +16,7 @@ use super::idempotency;
 use super::problem::{Code, Problem};
 use super::state::Api;
 use crate::config::Scope;
+use crate::customer::{KeyDigits, Value, usable_key};
 use crate::ledger::{Enqueued, Idempotency, NewRun};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
 
@@ -24,9 +25,6 @@ const MAX_REASON_CHARS: usize = 500;
 
 /// More are a case for a full run.
 const MAX_CUSTOMERS: usize = 1_000;
-
-/// Braze docs, User identifiers: an `external_id` has at most 987 bytes.
-const MAX_KEY_BYTES: usize = 987;
 
 /// What `peak-braze` sends as `User-Agent`, and what makes a trigger one of the command line.
 const CLI_AGENT: &str = "peak-braze/";
@@ -91,8 +89,9 @@ impl TriggerRequest {
         if !(1..=MAX_CUSTOMERS).contains(&customers.len()) {
             return bad("customers: 1 to 1,000 keys");
         }
-        let usable = |key: &String| !key.trim().is_empty() && key.len() <= MAX_KEY_BYTES;
-        if customers.iter().all(usable) { Ok(()) } else { bad("customers: keys of 1 to 987 bytes") }
+        let is_usable =
+            |key: &String| usable_key(Value::Text(key.as_bytes()), &mut KeyDigits::default()).is_some();
+        if customers.iter().all(is_usable) { Ok(()) } else { bad("customers: keys of 1 to 987 bytes") }
     }
 }
 

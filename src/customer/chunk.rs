@@ -1,16 +1,11 @@
 //! A few thousand customers as read from a source, in one set of buffers.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::key::{KeyDigits, key_text};
 use super::{Attribute, Code, UpdatedAt, Value, Zone};
-
-/// Longest external id Braze takes. Source: Braze docs, Create and update users, `EXTERNAL_USER_ID_TOO_LARGE`.
-const KEY_BYTES: usize = 987;
-/// What is kept of a key that cannot be used, to show which row it was.
-const BAD_KEY_BYTES: usize = 64;
 
 /// Where one value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,45 +277,6 @@ impl ChunkBuilder {
     }
 }
 
-/// Room for an integer key's decimal text: the sign and nineteen digits of [`i64::MIN`].
-#[derive(Debug, Default)]
-pub struct KeyDigits {
-    bytes: [u8; 20],
-    len: usize,
-}
-
-impl KeyDigits {
-    fn write(&mut self, number: i64) -> &[u8] {
-        let mut free: &mut [u8] = &mut self.bytes;
-        write!(free, "{number}").expect("an i64 has at most twenty letters");
-        self.len = 20 - free.len();
-        &self.bytes[..self.len]
-    }
-}
-
-/// The key as Braze takes it, unless it cannot be used; such rows are [`Code::BadKey`].
-pub fn usable_key<'r>(key: Value<'r>, digits: &'r mut KeyDigits) -> Option<&'r str> {
-    key_text(key, digits).ok()
-}
-
-/// The key as Braze takes it, or, of one that cannot be used, what can be shown of it.
-fn key_text<'r>(key: Value<'r>, digits: &'r mut KeyDigits) -> Result<&'r str, String> {
-    let bytes: &[u8] = match key {
-        Value::Text(bytes) => bytes,
-        Value::Integer(number) => digits.write(number),
-        _ => return Err(String::new()),
-    };
-    let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(BAD_KEY_BYTES)]).into_owned();
-    if bytes.len() > KEY_BYTES {
-        return Err(shown());
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| shown())?;
-    if text.trim_start().is_empty() {
-        return Err(shown());
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Kind, OnLong, OnNull};
@@ -416,14 +372,6 @@ mod tests {
         assert_eq!((values(&chunk, 1), chunk.customers()[1].rows), (vec!["9999", "7"], 10_000));
         assert_eq!((values(&chunk, 0), values(&chunk, 2)), (vec!["1", "1"], vec!["2", "3"]));
         assert!(chunk.bytes() < 30, "{}", chunk.bytes());
-    }
-
-    #[test]
-    fn integer_keys_have_room_to_their_limits() {
-        for number in [i64::MIN, -1, 0, i64::MAX] {
-            let text = number.to_string();
-            assert_eq!(usable_key(Value::Integer(number), &mut KeyDigits::default()), Some(text.as_str()));
-        }
     }
 
     #[test]

@@ -9,10 +9,12 @@ mod digest;
 mod encode;
 mod instant;
 mod json;
+mod key;
 mod value;
 
-pub use chunk::{Cell, Chunk, ChunkBuilder, Customer, KeyDigits, Position, usable_key};
+pub use chunk::{Cell, Chunk, ChunkBuilder, Customer, Position};
 pub use digest::{Digests, Hasher, SLOT_BYTES, Stamp};
 pub use encode::{Attribute, Kind, OnLong, OnNull};
 pub use instant::{UpdatedAt, Zone};
+pub use key::{KeyDigits, usable_key};
 pub use value::{Code, Value};

@@ -116,6 +116,28 @@ impl Description {
         attributes.iter().map(|one| Attribute { kind: kind_of(&one.name), ..one.clone() }).collect()
     }
 
+    /// Notes the columns whose type does not fit what they are mapped to; `fitness` knows those that were found.
+    pub(super) fn note_misfits<'f>(&mut self, fitness: impl Fn(&str) -> Option<Fitness<'f>>) {
+        for column in self.columns.clone() {
+            let Some(found) = fitness(&column.name) else { continue };
+            let name = found.type_name;
+            let (why, is_fatal) = match (&column.role, found.kind) {
+                (Role::Key, _) if !found.can_be_key => (format!("is {name}, which cannot be a key"), true),
+                (Role::UpdatedAt, _) if !found.can_be_time => {
+                    (format!("is {name}, which cannot tell when a row changed"), true)
+                }
+                (Role::Attribute(_), None) => {
+                    (format!("is {name}, which has no form in Braze: its values are rejected"), false)
+                }
+                (Role::Attribute(_), Some(kind)) if !fits(kind, column.kind) => {
+                    (format!("is {name}, which cannot become a {}", word(column.kind)), true)
+                }
+                _ => continue,
+            };
+            self.note(&column.name, why, is_fatal);
+        }
+    }
+
     /// Adds what is wrong with a column.
     pub(super) fn note(&mut self, column: &str, why: impl Into<String>, is_fatal: bool) {
         self.problems.push(Problem {
@@ -143,8 +165,30 @@ impl Description {
     }
 }
 
+/// What a column of a warehouse can be used for.
+pub(super) struct Fitness<'f> {
+    /// As the warehouse calls it.
+    pub type_name: &'f str,
+    pub can_be_key: bool,
+    pub can_be_time: bool,
+    /// What its values are in Braze; none: they have no form there.
+    pub kind: Option<Kind>,
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::AsGiven => "value",
+        Kind::String => "string",
+        Kind::Number => "number",
+        Kind::Boolean => "boolean",
+        Kind::Date => "date",
+        Kind::Timestamp => "timestamp",
+        Kind::Json => "json value",
+    }
+}
+
 /// Whether values of one kind can become another at all.
-pub(super) fn fits(given: Kind, wanted: Kind) -> bool {
+fn fits(given: Kind, wanted: Kind) -> bool {
     match wanted {
         Kind::AsGiven | Kind::String => true,
         Kind::Number => matches!(given, Kind::Number | Kind::String | Kind::AsGiven),

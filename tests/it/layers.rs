@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank; what is not listed does not exist.
-const RANKS: [(&str, u8); 22] = [
+const RANKS: [(&str, u8); 23] = [
     ("main", 5),
     ("cli", 5),
     ("app", 4),
@@ -22,6 +22,7 @@ const RANKS: [(&str, u8); 22] = [
     ("customer", 0),
     ("clock", 0),
     ("http", 0),
+    ("postgres", 0),
     ("config", 0),
     ("telemetry", 0),
     // Pure, but read from the config: above it by a hair, below everything that uses it.

@@ -6,17 +6,17 @@
 mod lookup;
 mod schema;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Executor, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Executor, Postgres};
 use tokio::task::JoinHandle;
 
 use super::LedgerError;
 use super::herald::Herald;
+use crate::postgres;
 
 /// How long a caller waits for a connection: as long as for a turn to write on SQLite.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -180,29 +180,7 @@ fn options(url: &str) -> Result<PgConnectOptions, LedgerError> {
     let unusable = |says: &str| LedgerError::Unusable(format!("ledger.url: {says}"));
     // What the parser says is left out: it may quote the password.
     let options: PgConnectOptions = url.parse().map_err(|_| unusable("is not a PostgreSQL address"))?;
-    let options = options
-        .application_name("peak-braze")
-        .statement_cache_capacity(0)
-        // Poolers refuse settings at the start that they do not know.
-        .extra_float_digits(None)
-        .disable_statement_logging();
-    if is_local(&options) {
-        return Ok(options);
-    }
-    match options.get_ssl_mode() {
-        PgSslMode::Disable => Err(unusable("sslmode=disable is for hosts on this machine only")),
-        PgSslMode::VerifyCa | PgSslMode::VerifyFull => Ok(options),
-        PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require => {
-            Ok(options.ssl_mode(PgSslMode::VerifyFull))
-        }
-    }
-}
-
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    options.get_socket().is_some()
-        || host.starts_with('/')
-        || host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    // Poolers refuse settings at the start that they do not know.
+    let options = postgres::quiet(options).extra_float_digits(None);
+    postgres::verified(options).ok_or_else(|| unusable("sslmode=disable is for hosts on this machine only"))
 }

@@ -8,10 +8,10 @@ use sqlx::postgres::PgConnection;
 use super::dialect::Dialect;
 use super::shape::Shape;
 use super::{catalog, probe};
-use crate::customer::{Attribute, Kind};
-use crate::source::description::fits;
+use crate::customer::Attribute;
+use crate::source::description::Fitness;
 use crate::source::mapping::Mapping;
-use crate::source::{Description, Role, SourceError};
+use crate::source::{Description, SourceError};
 
 /// Most table names looked through for the one somebody meant.
 pub(super) const TABLES_LISTED: i64 = 1_000;
@@ -74,7 +74,14 @@ impl Columns {
         let mut description = Description::of(mapping, &known, |name| {
             found.get(name).map(|found| (found.type_name.clone(), found.shape.kind()))
         });
-        note_misfits(&mut description, &found);
+        description.note_misfits(|name| {
+            found.get(name).map(|Found { shape, type_name, .. }| Fitness {
+                type_name,
+                can_be_key: shape.can_be_key(),
+                can_be_time: shape.can_be_time(),
+                kind: Some(shape.kind()).filter(|_| *shape != Shape::Bytes),
+            })
+        });
         let attributes = description.resolve(&mapping.attributes);
         Ok(Self { dialect, description, attributes, relation, found })
     }
@@ -99,38 +106,6 @@ pub(super) fn present<'m>(mapping: &'m Mapping, known: &'m [String]) -> Vec<(&'m
     let attributes = mapping.attributes.iter().map(|attribute| &attribute.column);
     let wanted = [&mapping.key, &mapping.updated_at].into_iter().chain(attributes);
     wanted.filter_map(|name| Some((name.as_str(), resolve(name, known)?))).collect()
-}
-
-fn note_misfits(description: &mut Description, found: &HashMap<String, Found>) {
-    for column in description.columns.clone() {
-        let Some(Found { shape, type_name, .. }) = found.get(&column.name) else { continue };
-        let (why, is_fatal) = match column.role {
-            Role::Key if !shape.can_be_key() => (format!("is {type_name}, which cannot be a key"), true),
-            Role::UpdatedAt if !shape.can_be_time() => {
-                (format!("is {type_name}, which cannot tell when a row changed"), true)
-            }
-            Role::Attribute(_) if *shape == Shape::Bytes => {
-                (format!("is {type_name}, which has no form in Braze: its values are rejected"), false)
-            }
-            Role::Attribute(_) if !fits(shape.kind(), column.kind) => {
-                (format!("is {type_name}, which cannot become a {}", word(column.kind)), true)
-            }
-            _ => continue,
-        };
-        description.note(&column.name, why, is_fatal);
-    }
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::AsGiven => "value",
-        Kind::String => "string",
-        Kind::Number => "number",
-        Kind::Boolean => "boolean",
-        Kind::Date => "date",
-        Kind::Timestamp => "timestamp",
-        Kind::Json => "json value",
-    }
 }
 
 #[cfg(test)]

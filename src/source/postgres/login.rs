@@ -1,15 +1,13 @@
 //! Where the server is and who signs in: as the config says, or as Peak says anew for every run.
 
-use std::net::IpAddr;
-
 use secrecy::ExposeSecret;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::sync::Mutex;
 
 use super::dialect::Dialect;
 use crate::config;
 use crate::peak::{Server, Warehouse};
+use crate::postgres::{is_local, quiet, verified};
 use crate::source::SourceError;
 use crate::source::address::address;
 use crate::source::credentials::{Credentials, other_kind};
@@ -112,37 +110,13 @@ fn given(url: Option<&str>, dialect: Dialect) -> Result<PgConnectOptions, Source
         Dialect::Redshift if !names_port(text) => quiet(options).port(dialect.port()),
         _ => quiet(options),
     };
-    if is_local(&options) {
-        return Ok(options);
-    }
-    match options.get_ssl_mode() {
-        PgSslMode::Disable => {
-            Err(SourceError::config("url", "sslmode=disable is for hosts on this machine only"))
-        }
-        PgSslMode::VerifyCa | PgSslMode::VerifyFull => Ok(options),
-        PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require => {
-            Ok(options.ssl_mode(PgSslMode::VerifyFull))
-        }
-    }
-}
-
-/// The driver's own cache and log of statements are not wanted.
-fn quiet(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("peak-braze").statement_cache_capacity(0).disable_statement_logging()
+    verified(options)
+        .ok_or_else(|| SourceError::config("url", "sslmode=disable is for hosts on this machine only"))
 }
 
 fn names_port(url: &str) -> bool {
     reqwest::Url::parse(url)
         .is_ok_and(|url| url.port().is_some() || url.query_pairs().any(|(name, _)| name == "port"))
-}
-
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    options.get_socket().is_some()
-        || host.starts_with('/')
-        || host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

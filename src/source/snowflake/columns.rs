@@ -11,11 +11,11 @@ use super::running::run;
 use super::shape::Shape;
 use super::statement::Statement;
 use super::tables::{known_tables, same_table};
-use crate::customer::{Attribute, Kind};
-use crate::source::description::fits;
+use crate::customer::Attribute;
+use crate::source::description::Fitness;
 use crate::source::identifier::quote;
 use crate::source::mapping::{Mapping, Relation};
-use crate::source::{Description, Role, SourceError};
+use crate::source::{Description, SourceError};
 
 /// A look at names and types reads no row; a warehouse that has to wake up for it does within a minute or two.
 pub(super) const LOOK_WAIT: Duration = Duration::from_secs(180);
@@ -66,7 +66,14 @@ impl Columns {
         let mut description = Description::of(mapping, &shown, |name| {
             found.get(name).map(|found| (found.type_name.clone(), found.shape.kind()))
         });
-        note_misfits(&mut description, &found);
+        description.note_misfits(|name| {
+            found.get(name).map(|Found { shape, type_name, .. }| Fitness {
+                type_name,
+                can_be_key: shape.can_be_key(),
+                can_be_time: shape.can_be_time(),
+                kind: Some(shape.kind()).filter(|_| *shape != Shape::Formless),
+            })
+        });
         let attributes = description.resolve(&mapping.attributes);
         Self { description, attributes, relation, found }
     }
@@ -166,38 +173,6 @@ fn unfold(name: &str) -> String {
     let is_folded =
         name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if is_folded { name.to_ascii_lowercase() } else { name.to_owned() }
-}
-
-fn note_misfits(description: &mut Description, found: &HashMap<String, Found>) {
-    for column in description.columns.clone() {
-        let Some(Found { shape, type_name, .. }) = found.get(&column.name) else { continue };
-        let (why, is_fatal) = match column.role {
-            Role::Key if !shape.can_be_key() => (format!("is {type_name}, which cannot be a key"), true),
-            Role::UpdatedAt if !shape.can_be_time() => {
-                (format!("is {type_name}, which cannot tell when a row changed"), true)
-            }
-            Role::Attribute(_) if *shape == Shape::Formless => {
-                (format!("is {type_name}, which has no form in Braze: its values are rejected"), false)
-            }
-            Role::Attribute(_) if !fits(shape.kind(), column.kind) => {
-                (format!("is {type_name}, which cannot become a {}", word(column.kind)), true)
-            }
-            _ => continue,
-        };
-        description.note(&column.name, why, is_fatal);
-    }
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::AsGiven => "value",
-        Kind::String => "string",
-        Kind::Number => "number",
-        Kind::Boolean => "boolean",
-        Kind::Date => "date",
-        Kind::Timestamp => "timestamp",
-        Kind::Json => "json value",
-    }
 }
 
 #[cfg(test)]
