@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::SecretString;
 use toml::de::DeTable;
@@ -118,18 +118,18 @@ fn settle_source(source: &mut Source, folder: &Path) {
     }
 }
 
-/// `url` with the relative path of a `sqlite://` file or a `file:` reference read from `folder`.
+/// `url` with the relative path of a file, files or a `file:` reference read from `folder`.
 fn url_near(url: &str, folder: &Path) -> String {
-    let near = |scheme: &str, path: &str| match PathBuf::from(path) {
-        path if path.is_relative() => format!("{scheme}{}", folder.join(path).display()),
-        _ => url.to_owned(),
-    };
-    match (url.strip_prefix("sqlite://"), url.strip_prefix("file:")) {
-        (Some("" | ":memory:"), _) | (_, Some("")) => url.to_owned(),
-        (Some(path), _) => near("sqlite://", path),
-        (_, Some(path)) => near("file:", path),
-        _ => url.to_owned(),
+    for scheme in ["sqlite://", "files://", "file:"] {
+        match url.strip_prefix(scheme) {
+            Some("" | ":memory:") => break,
+            Some(path) if Path::new(path).is_relative() => {
+                return format!("{scheme}{}", folder.join(path).display());
+            }
+            _ => {}
+        }
     }
+    url.to_owned()
 }
 
 /// The url itself: looked up where `url` is an `env:` or `file:` reference, else as it stands. May hold a password.

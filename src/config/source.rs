@@ -16,6 +16,8 @@ pub enum SourceKind {
     Redshift,
     /// Snowflake, over its SQL API.
     Snowflake,
+    /// CSV or Parquet files, in a folder or a bucket.
+    Files,
 }
 
 /// What a Snowflake token is.
@@ -34,7 +36,7 @@ pub enum TokenType {
 pub struct Source {
     /// Which kind of warehouse.
     pub kind: SourceKind,
-    /// Where it is (sqlite, postgres, redshift); may be an `env:` or `file:` reference.
+    /// Where it is (sqlite, postgres, redshift, files); may be an `env:` or `file:` reference.
     #[serde(default)]
     pub url: Option<String>,
     /// The zone of timestamps that carry none.

@@ -2,12 +2,13 @@
 //!
 //! A read is one snapshot, ordered by key, so that a customer's rows stand together and fold into one as they
 //! pass. It is let go when nobody takes from it for long, and taken up again after the last key. Warehouses
-//! differ in what stands below: a file on a thread of its own, a cursor on a connection.
+//! differ in what stands below: a file on a thread of its own, a cursor on a connection, a copy of what was exported.
 
 mod address;
 mod credentials;
 mod description;
 mod error;
+mod files;
 mod filter;
 mod fold;
 mod identifier;
@@ -29,6 +30,7 @@ use crate::customer::{Attribute, Chunk};
 
 pub use description::{Column, Description, Problem, Role};
 pub use error::SourceError;
+pub use files::Files;
 pub use postgres::Postgres;
 pub use reading::Reading;
 pub use selection::{Rows, Selection};
@@ -53,6 +55,8 @@ pub enum Source {
     Postgres(Postgres),
     /// Snowflake.
     Snowflake(Snowflake),
+    /// CSV or Parquet files.
+    Files(Files),
 }
 
 impl Source {
@@ -69,6 +73,7 @@ impl Source {
                 Postgres::new(settings, mapping).map(Self::Postgres)
             }
             SourceKind::Snowflake => Snowflake::new(settings, mapping, clock).map(Self::Snowflake),
+            SourceKind::Files => Files::new(settings, mapping, clock).map(Self::Files),
         }
     }
 
@@ -77,6 +82,7 @@ impl Source {
             Self::Sqlite(sqlite) => sqlite.mapping(),
             Self::Postgres(postgres) => postgres.mapping(),
             Self::Snowflake(snowflake) => snowflake.mapping(),
+            Self::Files(files) => files.mapping(),
         }
     }
 
@@ -94,6 +100,7 @@ impl Source {
             Self::Sqlite(sqlite) => sqlite.describe().await,
             Self::Postgres(postgres) => postgres.describe().await,
             Self::Snowflake(snowflake) => snowflake.describe().await,
+            Self::Files(files) => files.describe().await,
         }
     }
 
@@ -106,6 +113,7 @@ impl Source {
             Self::Sqlite(sqlite) => sqlite.sample(rows).await,
             Self::Postgres(postgres) => postgres.sample(rows).await,
             Self::Snowflake(snowflake) => snowflake.sample(rows).await,
+            Self::Files(files) => files.sample(rows).await,
         }
     }
 
@@ -118,6 +126,7 @@ impl Source {
             Self::Sqlite(sqlite) => sqlite.read(selection).await,
             Self::Postgres(postgres) => postgres.read(selection).await,
             Self::Snowflake(snowflake) => snowflake.read(selection).await,
+            Self::Files(files) => files.read(selection).await,
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::customer::Chunk;
 
 use super::SourceError;
+use super::files::Scratch;
 
 /// Chunks that may wait: one being taken, one to go on with.
 pub(super) const CHUNKS_AHEAD: usize = 2;
@@ -33,15 +34,31 @@ impl Reader {
 
 /// A read under way. Dropping it cancels the read.
 pub struct Reading {
-    pub(super) ceiling: DateTime<Utc>,
-    pub(super) total: Option<u64>,
+    ceiling: DateTime<Utc>,
+    total: Option<u64>,
     // Closed before the reader is told, so that it finds nobody to hand over to.
-    pub(super) chunks: mpsc::Receiver<Handed>,
-    pub(super) reader: Reader,
-    pub(super) has_ended: bool,
+    chunks: mpsc::Receiver<Handed>,
+    reader: Reader,
+    has_ended: bool,
+    /// The copy that is read, where one was made.
+    _scratch: Option<Scratch>,
 }
 
 impl Reading {
+    pub(super) fn new(
+        ceiling: DateTime<Utc>,
+        total: Option<u64>,
+        chunks: mpsc::Receiver<Handed>,
+        reader: Reader,
+    ) -> Self {
+        Self { ceiling, total, chunks, reader, has_ended: false, _scratch: None }
+    }
+
+    /// The same, of a copy made after `ceiling`, which goes with it.
+    pub(super) fn of_copy(self, scratch: Scratch, ceiling: DateTime<Utc>) -> Self {
+        Self { ceiling, _scratch: Some(scratch), ..self }
+    }
+
     /// The furthest the watermark may go: the source's clock at the first snapshot, and never past the start of
     /// the oldest writing transaction open then.
     pub fn ceiling(&self) -> DateTime<Utc> {

@@ -90,6 +90,7 @@ impl Check {
         if let Some(found) = source.url.as_ref().and_then(|text| self.url(&url_key, text)) {
             let fits = match source.kind {
                 SourceKind::Sqlite => url::sqlite(found.expose_secret()),
+                SourceKind::Files => url::files(found.expose_secret()),
                 _ => url::postgres(found.expose_secret()),
             };
             self.problems.note(&url_key, fits);

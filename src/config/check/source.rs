@@ -10,7 +10,8 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         problems.note(&key, name::id(label));
         problems.note(&format!("{key}.timezone"), name::zone(&source.timezone));
         match source.kind {
-            SourceKind::Sqlite => sqlite(source, &key, problems),
+            SourceKind::Sqlite => file(source, &key, problems, "sqlite", url::sqlite),
+            SourceKind::Files => file(source, &key, problems, "files", url::files),
             SourceKind::Postgres | SourceKind::Redshift => postgres(source, &key, problems),
             SourceKind::Snowflake => snowflake(source, &key, problems),
         }
@@ -21,17 +22,24 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn sqlite(source: &Source, key: &str, problems: &mut Problems) {
+/// What lies in files, and so has an address and nobody to sign in to.
+fn file(
+    source: &Source,
+    key: &str,
+    problems: &mut Problems,
+    kind: &str,
+    check: fn(&str) -> Result<(), &'static str>,
+) {
     refuse_snowflake_keys(source, key, problems);
     match &source.url {
-        None => problems.add(format!("{key}.url"), "is missing: write sqlite://FILE"),
+        None => problems.add(format!("{key}.url"), format!("is missing: write {kind}://…")),
         Some(text) if !url::is_reference(text) => {
-            problems.note(&format!("{key}.url"), url::sqlite(text));
+            problems.note(&format!("{key}.url"), check(text));
         }
         Some(_) => {}
     }
     if source.credentials.is_some() {
-        problems.add(format!("{key}.credentials"), "does not fit kind = \"sqlite\"");
+        problems.add(format!("{key}.credentials"), format!("does not fit kind = \"{kind}\""));
     }
 }
 

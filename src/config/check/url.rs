@@ -61,6 +61,20 @@ pub(super) fn sqlite(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Files in a folder or a bucket.
+pub(super) fn files(text: &str) -> Result<(), &'static str> {
+    match (text.strip_prefix("files://"), text.strip_prefix("s3://")) {
+        (Some(""), _) => Err("must name files after files://, such as files://exports/*.csv"),
+        (Some(_), _) => Ok(()),
+        (_, Some(rest))
+            if rest.split_once('/').is_some_and(|(bucket, path)| !bucket.is_empty() && !path.is_empty()) =>
+        {
+            Ok(())
+        }
+        _ => Err("must be files://PATTERN or s3://BUCKET/PATTERN"),
+    }
+}
+
 /// Whether `text` addresses a PostgreSQL server.
 pub(super) fn is_postgres(text: &str) -> bool {
     text.starts_with("postgres://") || text.starts_with("postgresql://")

@@ -5,11 +5,14 @@ use serde_json::Value;
 use super::{or, secret, table, text, word};
 
 pub(super) fn source() -> Value {
-    let url = "sqlite, postgres, redshift: where the warehouse is; may be env:NAME or file:PATH.";
+    let url = "sqlite, postgres, redshift, files: where the warehouse is; may be env:NAME or file:PATH.";
     table(
         "One warehouse.",
         vec![
-            ("kind", word("Which kind of warehouse.", &["sqlite", "postgres", "redshift", "snowflake"])),
+            (
+                "kind",
+                word("Which kind of warehouse.", &["sqlite", "postgres", "redshift", "snowflake", "files"]),
+            ),
             ("url", text(url)),
             ("timezone", or(text("The zone of timestamps that carry none."), "UTC")),
             ("account", text("Snowflake: account identifier.")),

@@ -90,7 +90,7 @@ impl Snowflake {
         let task = AbortOnDropHandle::new(tokio::spawn(scan.run(ready)));
         let stopped = |_| SourceError::Unreachable("opening the source stopped before its end".to_owned());
         let scan::Opened { ceiling, total } = opened.await.map_err(stopped)??;
-        Ok(Reading { ceiling, total, chunks, reader: Reader::Task { _task: task }, has_ended: false })
+        Ok(Reading::new(ceiling, total, chunks, Reader::Task { _task: task }))
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) fn kind(declared: &str) -> Kind {
         () if has(&["JSON"]) => Kind::Json,
         () if has(&["DATETIME", "TIMESTAMP"]) => Kind::Timestamp,
         () if has(&["DATE"]) => Kind::Date,
+        // Text, so that SQLite keeps every digit.
+        () if has(&["DECIMAL TEXT"]) => Kind::Number,
         () if has(&["CHAR", "CLOB", "TEXT"]) => Kind::String,
         () if has(&["INT", "REAL", "FLOA", "DOUB", "DEC", "NUM"]) => Kind::Number,
         () => Kind::AsGiven,
@@ -52,6 +54,7 @@ mod tests {
             ("NUMERIC", Kind::Number),
             ("BIGINT", Kind::Number),
             ("VARCHAR(20)", Kind::String),
+            ("DECIMAL TEXT", Kind::Number),
             ("JSON", Kind::Json),
             ("BLOB", Kind::AsGiven),
             ("", Kind::AsGiven),

@@ -54,8 +54,11 @@ impl Sqlite {
         mapping: Arc<Mapping>,
         clock: Clock,
     ) -> Result<Self, SourceError> {
-        let path = path(settings.url.as_deref())?;
-        Ok(Self { path, mapping, clock, waits: WAITS })
+        Ok(Self::at(path(settings.url.as_deref())?, mapping, clock))
+    }
+
+    pub(super) fn at(path: PathBuf, mapping: Arc<Mapping>, clock: Clock) -> Self {
+        Self { path, mapping, clock, waits: WAITS }
     }
 
     pub(super) fn mapping(&self) -> &Mapping {
@@ -100,7 +103,7 @@ impl Sqlite {
         let reader = Reader::Thread(hold.on(thread.thread().clone()));
         let opened = opened.await.map_err(|_| stopped())??;
         let scan::Opened { ceiling, total } = opened;
-        Ok(Reading { ceiling, total, chunks, reader, has_ended: false })
+        Ok(Reading::new(ceiling, total, chunks, reader))
     }
 }
 
