@@ -20,7 +20,7 @@ use crate::config::NotifyEvent;
 use crate::run::Occasion;
 
 pub use schedule::{MOST_TRIES, wait};
-pub use target::{Target, TargetError, targets};
+pub use target::{Place, Target, TargetError, targets};
 pub use verdict::Verdict;
 
 /// What is told.

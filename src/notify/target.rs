@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -69,12 +69,12 @@ pub struct Target {
 ///
 /// # Errors
 /// With the index of the first that cannot be used.
-pub fn targets(settings: &[config::Notify]) -> Result<Vec<Target>, (usize, TargetError)> {
+pub fn targets(settings: &[config::Notify]) -> Result<Vec<Arc<Target>>, (usize, TargetError)> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut targets = Vec::with_capacity(settings.len());
     for (index, notify) in settings.iter().enumerate() {
         let nth = seen.entry(notify.url.clone()).or_default();
-        targets.push(Target::new(notify, *nth).map_err(|error| (index, error))?);
+        targets.push(Arc::new(Target::new(notify, *nth).map_err(|error| (index, error))?));
         *nth += 1;
     }
     Ok(targets)
@@ -111,10 +111,14 @@ impl Target {
         MOST_AT_ONCE.saturating_sub(self.under_way.load(Ordering::Relaxed))
     }
 
+    /// Takes the place of one delivery, until dropped.
+    pub fn place(self: &Arc<Self>) -> Place {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Place(self.clone())
+    }
+
     /// Posts the notice once, and waits for the answer.
     pub async fn post(&self, notice: &Notice<'_>, now: DateTime<Utc>) -> Verdict {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        let _ends = Ends(&self.under_way);
         let verdict = match self.request(notice, now).send().await {
             Ok(answer) => Verdict::of(answer.status(), answer.headers(), now),
             Err(error) => Verdict::unanswered(&error),
@@ -147,12 +151,12 @@ impl Target {
     }
 }
 
-/// A delivery under way, until dropped.
-struct Ends<'t>(&'t AtomicUsize);
+/// The place of one delivery under way.
+pub struct Place(Arc<Target>);
 
-impl Drop for Ends<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@
 mod attempt;
 mod heartbeat;
 mod measure;
+mod notices;
 mod schedule;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config;
 use crate::ledger::Ledger;
+use crate::notify::Target;
 use crate::sync::Rooms;
 
 /// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
@@ -37,6 +39,10 @@ pub trait Syncs: Send + Sync + 'static {
     /// # Errors
     /// One sentence on what is wrong with them.
     fn rooms(&self, sync: &str) -> Result<Rooms, String>;
+    /// Who is told of what happens.
+    fn targets(&self) -> Vec<Arc<Target>> {
+        Vec::new()
+    }
 }
 
 /// The claim loop.
@@ -105,6 +111,8 @@ impl Worker {
             };
             self.runs.spawn(schedule.keep());
         }
+        let stopping = CancellationToken::new();
+        let notices = (!self.plans_only).then(|| tokio::spawn(self.notices(&stopping).keep()));
         let wake = self.ledger.wake();
         while !self.draining.is_cancelled() {
             let rung = wake.notified();
@@ -119,6 +127,20 @@ impl Worker {
         }
         self.runs.close();
         self.runs.wait().await;
+        stopping.cancel();
+        if let Some(notices) = notices {
+            // It never panics, and if it did, nobody is left to be told.
+            let _ = notices.await;
+        }
+    }
+
+    fn notices(&self, stopping: &CancellationToken) -> notices::Notices {
+        notices::Notices {
+            ledger: self.ledger.clone(),
+            syncs: self.syncs.clone(),
+            clock: self.clock.clone(),
+            stopping: stopping.clone(),
+        }
     }
 
     /// Claims everything claimable.

@@ -1,0 +1,153 @@
+//! Delivers notices: claims what is due for each receiver, posts it, and writes down what became of it.
+//!
+//! A receiver that is slow or away costs the others nothing, and the runs nothing. A notice whose process falls is
+//! claimed again a minute later and goes out with the same id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{LOOK_EVERY, Syncs, measure};
+use crate::clock::Clock;
+use crate::ledger::{Ledger, LedgerError, Notice};
+use crate::notify::{self, Target, Verdict};
+
+/// How often what nobody will be told any more is dropped, and what waits is counted.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long deliveries are waited for at the end: what is not out by then goes out after the next start.
+const LAST_POSTS: Duration = Duration::from_secs(3);
+
+/// Delivers notices until told to stop.
+pub(super) struct Notices {
+    pub ledger: Ledger,
+    pub syncs: Arc<dyn Syncs>,
+    pub clock: Clock,
+    /// Told once no run can end here any more.
+    pub stopping: CancellationToken,
+}
+
+impl Notices {
+    pub(super) async fn keep(self) {
+        let (posts, ended) = (TaskTracker::new(), Arc::new(Notify::new()));
+        let wake = self.ledger.wake();
+        let mut swept: Option<Instant> = None;
+        while !self.stopping.is_cancelled() {
+            let rung = wake.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            tell(self.look(&posts, &ended).await);
+            if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+                tell(self.sweep().await);
+                swept = Some(Instant::now());
+            }
+            tokio::select! {
+                () = &mut rung => {}
+                () = ended.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+        // What the last runs came to.
+        let last = async {
+            tell(self.look(&posts, &ended).await);
+            posts.close();
+            posts.wait().await;
+        };
+        let _ = tokio::time::timeout(LAST_POSTS, last).await;
+    }
+
+    /// Claims what is due, as much as each receiver may be given at once.
+    async fn look(&self, posts: &TaskTracker, ended: &Arc<Notify>) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        let targets: Vec<Arc<Target>> =
+            self.syncs.targets().into_iter().filter(|target| target.room(now) > 0).collect();
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+        let due = self.ledger.due_targets(&names).await?;
+        for target in targets.into_iter().filter(|target| due.contains(&target.name)) {
+            for notice in self.ledger.claim_notices(&target.name, target.room(now)).await? {
+                let place = target.place();
+                let (ledger, clock, ended) = (self.ledger.clone(), self.clock.clone(), ended.clone());
+                let target = target.clone();
+                posts.spawn(async move {
+                    tell(deliver(&ledger, &target, &notice, &clock).await);
+                    drop(place);
+                    ended.notify_one();
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self) -> Result<(), LedgerError> {
+        let targets: Vec<String> = self.syncs.targets().iter().map(|target| target.name.clone()).collect();
+        let mut backlog = self.ledger.backlog().await?;
+        if !targets.is_empty() || backlog.pending > 0 {
+            let dropped = self.ledger.sweep_notices(&targets).await?;
+            if !dropped.is_empty() {
+                tracing::warn!(notices = dropped.len(), "notices dropped: too many, too old, or for nobody");
+                dropped.iter().for_each(|event| measure::notice(*event, "dropped"));
+                backlog = self.ledger.backlog().await?;
+            }
+        }
+        let age = backlog.oldest_at.map_or(TimeDelta::zero(), |at| self.clock.now() - at);
+        measure::backlog(backlog.pending, age);
+        Ok(())
+    }
+}
+
+/// One delivery, and what follows from it.
+async fn deliver(
+    ledger: &Ledger,
+    target: &Target,
+    notice: &Notice,
+    clock: &Clock,
+) -> Result<(), LedgerError> {
+    let Notice { id, event, at, ref occasion, .. } = *notice;
+    let told = notify::Notice { id, event, at, occasion };
+    let verdict = target.post(&told, clock.now()).await;
+    let (host, event, tries) = (&target.host, notice.event, notice.tries);
+    let (why, wait) = match verdict {
+        Verdict::Delivered => {
+            measure::notice(event, "delivered");
+            return ledger.settle_notice(notice).await;
+        }
+        Verdict::Gone => {
+            let says = "a receiver of notices said 410 Gone: nothing is posted to it until the config is read again";
+            tracing::warn!(%host, "{says}");
+            ("410 Gone".to_owned(), (tries < notify::MOST_TRIES).then_some(Duration::ZERO))
+        }
+        Verdict::Failed { why, asked } => (why, notify::wait(tries, asked, chance())),
+    };
+    match wait.and_then(|wait| TimeDelta::from_std(wait).ok()) {
+        Some(wait) => {
+            tracing::warn!(%host, event = event.as_str(), tries, %why, "notice not delivered; tried again later");
+            measure::notice(event, "retried");
+            ledger.postpone_notice(notice, wait).await
+        }
+        None => {
+            tracing::error!(%host, event = event.as_str(), tries, %why, "notice given up");
+            measure::notice(event, "given_up");
+            ledger.settle_notice(notice).await
+        }
+    }
+}
+
+/// Spreads retries; nothing secret depends on it.
+fn chance() -> u32 {
+    // The first field of a random id is random throughout.
+    uuid::Uuid::new_v4().as_fields().0
+}
+
+fn tell(done: Result<(), LedgerError>) {
+    if let Err(error) = done {
+        tracing::warn!(error = &error as &dyn std::error::Error, "notices wait; tried again");
+    }
+}
