@@ -78,7 +78,8 @@ impl Built {
         }
         let targets = notify::targets(&config.notify);
         let built = Self {
-            targets: targets.map_err(|(index, error)| anyhow::Error::new(error).context(format!("notify[{index}]")))?,
+            targets: targets
+                .map_err(|(index, error)| anyhow::Error::new(error).context(format!("notify[{index}]")))?,
             sources: config.sources.clone(),
             destinations,
             syncs: config.syncs.iter().map(|sync| (sync.id.clone(), Arc::new(sync.clone()))).collect(),

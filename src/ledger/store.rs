@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::{LedgerError, Subscriber};
 use super::column::At;
 use super::herald::Herald;
 use super::postgres::{Server, Session};
 use super::sqlite::File;
 use super::statement::fetch_one;
+use super::{LedgerError, Subscriber};
 use crate::clock::Clock;
 use crate::run::RunId;
 

@@ -84,7 +84,8 @@ impl Target {
     /// `nth` of those with the same url, from 0.
     fn new(settings: &config::Notify, nth: usize) -> Result<Self, TargetError> {
         let address = settings.address().map_err(TargetError::Address)?;
-        let url = Url::parse(address.expose_secret()).map_err(|_| TargetError::Address("is none".to_owned()))?;
+        let url =
+            Url::parse(address.expose_secret()).map_err(|_| TargetError::Address("is none".to_owned()))?;
         let client = http::client(url.scheme() == "http").timeout(DELIVERY_TIMEOUT);
         Ok(Self {
             name: name(&settings.url, nth),

@@ -103,7 +103,7 @@ impl Notices {
     }
 }
 
-/// One delivery, and what follows from it.
+/// One delivery, and what follows from it: counted once it is written down.
 async fn deliver(
     ledger: &Ledger,
     target: &Target,
@@ -116,11 +116,13 @@ async fn deliver(
     let (host, event, tries) = (&target.host, notice.event, notice.tries);
     let (why, wait) = match verdict {
         Verdict::Delivered => {
+            ledger.settle_notice(notice).await?;
             measure::notice(event, "delivered");
-            return ledger.settle_notice(notice).await;
+            return Ok(());
         }
         Verdict::Gone => {
-            let says = "a receiver of notices said 410 Gone: nothing is posted to it until the config is read again";
+            let says =
+                "a receiver of notices said 410 Gone: nothing is posted to it until the config is read again";
             tracing::warn!(%host, "{says}");
             ("410 Gone".to_owned(), (tries < notify::MOST_TRIES).then_some(Duration::ZERO))
         }
@@ -129,15 +131,16 @@ async fn deliver(
     match wait.and_then(|wait| TimeDelta::from_std(wait).ok()) {
         Some(wait) => {
             tracing::warn!(%host, event = event.as_str(), tries, %why, "notice not delivered; tried again later");
+            ledger.postpone_notice(notice, wait).await?;
             measure::notice(event, "retried");
-            ledger.postpone_notice(notice, wait).await
         }
         None => {
             tracing::error!(%host, event = event.as_str(), tries, %why, "notice given up");
+            ledger.settle_notice(notice).await?;
             measure::notice(event, "given_up");
-            ledger.settle_notice(notice).await
         }
     }
+    Ok(())
 }
 
 /// Spreads retries; nothing secret depends on it.

@@ -38,7 +38,10 @@ fn proof(notify: &Notify, key: &str, problems: &mut Problems) {
             problems.add(format!("{key}.secret"), "is missing: notices are signed; write env:NAME");
         }
         (NotifyFormat::Slack | NotifyFormat::Peak, Some(_), _) => {
-            let says = format!("signs nothing: a receiver of format {} looks at no signature", notify.format.as_str());
+            let says = format!(
+                "signs nothing: a receiver of format {} looks at no signature",
+                notify.format.as_str()
+            );
             problems.add(format!("{key}.secret"), says);
         }
         (NotifyFormat::Peak, _, None) => {

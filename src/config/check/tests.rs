@@ -379,7 +379,8 @@ fn every_receiver_gets_the_proof_it_looks_at() {
 fn an_authorization_that_no_header_holds_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("key"), "a\nb").expect("a written secret");
-    let text = "[[notify]]\nurl = \"https://hooks.example\"\nauthorization = \"file:key\"\non = [\"failed\"]\n";
+    let text =
+        "[[notify]]\nurl = \"https://hooks.example\"\nauthorization = \"file:key\"\non = [\"failed\"]\n";
     let config = parse(text, &folder.path().join("x.toml")).expect("the file itself is valid");
     let error = check_secrets(&config).expect_err("two lines").to_string();
     assert!(error.contains("notify[0].authorization: holds what no header can"), "{error}");

@@ -38,17 +38,32 @@ fn every_event_has_its_type_and_its_sentence() {
     let done = "90 customers, 12 changed, 9 accepted by Braze";
     for (event, kind, says) in [
         (NotifyEvent::Succeeded, "run.succeeded", format!("run {RUN} succeeded: {done}.")),
-        (NotifyEvent::Partial, "run.partial", format!("run {RUN} ended partial: {done}; 2 rejected, 1 invalid.")),
+        (
+            NotifyEvent::Partial,
+            "run.partial",
+            format!("run {RUN} ended partial: {done}; 2 rejected, 1 invalid."),
+        ),
         (NotifyEvent::Failed, "run.failed", format!("run {RUN} failed: braze_unauthorized.")),
         (NotifyEvent::Held, "run.held", "nothing was sent. Release or cancel it.".to_owned()),
-        (NotifyEvent::Blocked, "sync.blocked", "(braze_unauthorized). Correct the key and reload.".to_owned()),
+        (
+            NotifyEvent::Blocked,
+            "sync.blocked",
+            "(braze_unauthorized). Correct the key and reload.".to_owned(),
+        ),
         (NotifyEvent::Recovered, "sync.recovered", format!("recovered with run {RUN}: {done}.")),
-        (NotifyEvent::Stale, "sync.stale", "not moved since 2026-10-30 04:30Z, 26 hours are allowed.".to_owned()),
+        (
+            NotifyEvent::Stale,
+            "sync.stale",
+            "not moved since 2026-10-30 04:30Z, 26 hours are allowed.".to_owned(),
+        ),
     ] {
         let about_run = run(RunState::Succeeded);
         let occasion = if event == NotifyEvent::Stale { &standstill } else { &about_run };
         let value = written(event, occasion, NotifyFormat::Standard);
-        assert_eq!((value["type"].as_str(), &value["timestamp"]), (Some(kind), &json!("2026-11-01T06:00:00Z")));
+        assert_eq!(
+            (value["type"].as_str(), &value["timestamp"]),
+            (Some(kind), &json!("2026-11-01T06:00:00Z"))
+        );
         let text = value["data"]["text"].as_str().expect("a sentence");
         assert!(text.starts_with("predictions: ") && text.ends_with(&says), "{text}");
         assert_eq!(written(event, occasion, NotifyFormat::Slack), json!({ "text": text }));
@@ -59,7 +74,10 @@ fn every_event_has_its_type_and_its_sentence() {
 fn data_is_the_run_in_short() {
     let value = written(NotifyEvent::Failed, &run(RunState::Failed), NotifyFormat::Standard);
     let data = &value["data"];
-    assert_eq!((&data["id"], &data["sync"], &data["state"]), (&json!(RUN), &json!("predictions"), &json!("failed")));
+    assert_eq!(
+        (&data["id"], &data["sync"], &data["state"]),
+        (&json!(RUN), &json!("predictions"), &json!("failed"))
+    );
     assert_eq!((&data["trigger"], &data["error_code"]), (&json!("callback"), &json!("braze_unauthorized")));
     assert_eq!((&data["tally"]["accepted"], &data["data_points"]["sent"]), (&json!(9), &json!(30)));
     let kept: Occasion = serde_json::from_value(data.clone()).expect("it reads back");

@@ -7,5 +7,6 @@ pub mod peak;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod receiver;
 pub mod snowflake;
 pub mod snowflake_wire;
