@@ -9,7 +9,7 @@ use crate::braze::Braze;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::ledger::{Ledger, Subscriber};
-use crate::notify::{self, Target};
+use crate::notify::{self, Receiver};
 use crate::source::Source;
 use crate::sync::Rooms;
 use crate::worker::Syncs;
@@ -26,7 +26,7 @@ pub(super) struct Built {
     sources: BTreeMap<String, config::Source>,
     destinations: BTreeMap<String, (Arc<config::Destination>, Arc<Braze>)>,
     syncs: BTreeMap<String, Arc<config::Sync>>,
-    targets: Vec<Arc<Target>>,
+    receivers: Vec<Arc<Receiver>>,
 }
 
 impl Configured {
@@ -76,9 +76,9 @@ impl Built {
             }
             destinations.insert(name.clone(), (Arc::new(settings.clone()), Arc::new(braze)));
         }
-        let targets = notify::targets(&config.notify);
+        let receivers = notify::receivers(&config.notify);
         let built = Self {
-            targets: targets
+            receivers: receivers
                 .map_err(|(index, error)| anyhow::Error::new(error).context(format!("notify[{index}]")))?,
             sources: config.sources.clone(),
             destinations,
@@ -91,12 +91,12 @@ impl Built {
     }
 
     fn subscribers(&self) -> Vec<Subscriber> {
-        let subscriber = |target: &Arc<Target>| Subscriber {
-            target: target.name.clone(),
-            on: target.on.clone(),
-            syncs: target.syncs.clone(),
+        let subscriber = |receiver: &Arc<Receiver>| Subscriber {
+            receiver: receiver.name.clone(),
+            on: receiver.on.clone(),
+            syncs: receiver.syncs.clone(),
         };
-        self.targets.iter().map(subscriber).collect()
+        self.receivers.iter().map(subscriber).collect()
     }
 
     fn source(&self, sync: &config::Sync, clock: &Clock) -> anyhow::Result<Source> {
@@ -106,8 +106,8 @@ impl Built {
 }
 
 impl Syncs for Configured {
-    fn targets(&self) -> Vec<Arc<Target>> {
-        self.built().targets.clone()
+    fn receivers(&self) -> Vec<Arc<Receiver>> {
+        self.built().receivers.clone()
     }
 
     fn ids(&self) -> Vec<String> {

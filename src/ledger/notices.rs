@@ -19,7 +19,7 @@ use crate::run::{Occasion, RunState, RunSummary, Standstill};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// The receiver's name, the same in every process that has it configured.
-    pub target: String,
+    pub receiver: String,
     /// Of which events.
     pub on: Vec<NotifyEvent>,
     /// Of which syncs; none: of all.
@@ -230,10 +230,10 @@ async fn write(
         execute!(
             tx,
             "-- ledger::write_notice
-             insert into notices (id, target, event, sync, occasion, data, at, next_try_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $7) on conflict (target, occasion) do nothing",
+             insert into notices (id, receiver, event, sync, occasion, data, at, next_try_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $7) on conflict (receiver, occasion) do nothing",
             Uuid::new_v4(),
-            &subscriber.target,
+            &subscriber.receiver,
             event.as_str(),
             occasion.sync(),
             name,

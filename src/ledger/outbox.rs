@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::column::{At, Json};
 use super::dialect::{Text, text};
 use super::statement::{execute, fetch_all, fetch_one};
+use super::store::Tx;
 use super::{Ledger, LedgerError};
 use crate::config::NotifyEvent;
 use crate::run::Occasion;
@@ -20,8 +21,11 @@ const MOST_PENDING: i64 = 10_000;
 const MISSING_FOR: TimeDelta = TimeDelta::hours(1);
 /// How often a receiver is noted to be configured.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
+/// Longer than any wait between two tries: a day, and a tenth more.
+const LONGEST_WAIT: TimeDelta = TimeDelta::hours(27);
 /// Rows dropped in one transaction at most.
 const ROWS_A_STEP: i64 = 1_000;
+const SWEEP: &str = "sweep notices";
 
 /// A notice, claimed for one delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +34,7 @@ pub struct Notice {
     /// Its id, the same at every try.
     pub id: Uuid,
     /// The receiver's name.
-    pub target: String,
+    pub receiver: String,
     /// What it tells of.
     pub event: NotifyEvent,
     /// What happened.
@@ -54,22 +58,27 @@ pub struct Backlog {
 struct NoticeRow {
     number: i64,
     id: Uuid,
-    target: String,
+    receiver: String,
     event: String,
-    data: Json<Occasion>,
+    data: Json<serde_json::Value>,
     at: At,
     tries: i64,
 }
 
 impl NoticeRow {
-    /// None where the event is one that only a newer binary knows.
+    /// None where only a newer binary knows what it tells of: it is left to that one.
     fn notice(self) -> Option<Notice> {
+        let known = NotifyEvent::of(&self.event).zip(serde_json::from_value(self.data.0).ok());
+        if known.is_none() {
+            tracing::warn!(event = %self.event, "a notice that this version cannot read waits for one that can");
+        }
+        let (event, occasion) = known?;
         Some(Notice {
             number: self.number,
             id: self.id,
-            target: self.target,
-            event: NotifyEvent::of(&self.event)?,
-            occasion: self.data.0,
+            receiver: self.receiver,
+            event,
+            occasion,
             at: self.at.0,
             tries: u32::try_from(self.tries).unwrap_or(u32::MAX),
         })
@@ -81,36 +90,36 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn due_targets(&self, targets: &[String]) -> Result<Vec<String>, LedgerError> {
+    pub async fn due_receivers(&self, receivers: &[String]) -> Result<Vec<String>, LedgerError> {
         const DUE: Text = text! {
-            "-- ledger::due_targets\n select distinct target from notices where next_try_at <= $2 and target in "
+            "-- ledger::due_receivers\n select distinct receiver from notices where next_try_at <= $2 and receiver in "
             [texts "$1"]
         };
         let what = "look for notices";
         let mut tx = self.read(what).await?;
         let now = tx.now(what).await?;
-        fetch_all!(tx, query_scalar(DUE, Json(targets), At(now))).map_err(LedgerError::during(what))
+        fetch_all!(tx, query_scalar(DUE, Json(receivers), At(now))).map_err(LedgerError::during(what))
     }
 
     /// Claims notices for one receiver, the longest due first, at most so many.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn claim_notices(&self, target: &str, most: usize) -> Result<Vec<Notice>, LedgerError> {
+    pub async fn claim_notices(&self, receiver: &str, most: usize) -> Result<Vec<Notice>, LedgerError> {
         const CLAIM: Text = text! {
             "-- ledger::claim_notices
-             with due as (select number as due_number from notices where target = $1 and next_try_at <= $2
+             with due as (select number as due_number from notices where receiver = $1 and next_try_at <= $2
                order by next_try_at, number limit $4"
             [skip]
             ") update notices set tries = tries + 1, next_try_at = $3 from due where number = due_number
-             returning number, id, target, event, data, at, tries"
+             returning number, id, receiver, event, data, at, tries"
         };
         let what = "claim notices";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut tx = self.begin(what).await?;
         let now = tx.now(what).await?;
         let rows: Vec<NoticeRow> =
-            fetch_all!(tx, query_as(CLAIM, target, At(now), At(now + CLAIM_LASTS), most))
+            fetch_all!(tx, query_as(CLAIM, receiver, At(now), At(now + CLAIM_LASTS), most))
                 .map_err(LedgerError::during(what))?;
         tx.commit(what).await?;
         let mut notices: Vec<Notice> = rows.into_iter().filter_map(NoticeRow::notice).collect();
@@ -164,64 +173,89 @@ impl Ledger {
     }
 
     /// Drops notices past retention, beyond what is kept for one receiver, and for receivers that no process has had
-    /// configured for an hour; `targets` are those of this one. Returns what they would have told of.
+    /// configured for an hour; `receivers` are those of this one. Returns what they would have told of.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; what was dropped by then stays so.
-    pub async fn sweep_notices(&self, targets: &[String]) -> Result<Vec<NotifyEvent>, LedgerError> {
-        let what = "sweep notices";
-        let mut tx = self.begin(what).await?;
-        let now = tx.now(what).await?;
-        let mut dropped: Vec<String> = Vec::new();
-        for target in targets {
-            execute!(
-                tx,
-                "-- ledger::sweep_notices
-                 insert into notice_targets (target, seen_at) values ($1, $2)
-                 on conflict (target) do update set seen_at = excluded.seen_at where notice_targets.seen_at < $3",
-                target,
-                At(now),
-                At(now - SEEN_EVERY)
-            )
-            .map_err(LedgerError::during(what))?;
-            dropped.extend::<Vec<String>>(
-                fetch_all!(
-                    tx,
-                    query_scalar(
-                        "-- ledger::sweep_notices
-                         delete from notices where number in
-                           (select number from notices where target = $1 order by number desc limit $2 offset $3)
-                         returning event",
-                        target,
-                        ROWS_A_STEP,
-                        MOST_PENDING
-                    )
-                )
-                .map_err(LedgerError::during(what))?,
-            );
+    /// [`LedgerError::Unavailable`]; then nothing was dropped.
+    pub async fn sweep_notices(&self, receivers: &[String]) -> Result<Vec<NotifyEvent>, LedgerError> {
+        let mut tx = self.begin(SWEEP).await?;
+        let now = tx.now(SWEEP).await?;
+        note_seen(&mut tx, receivers, now).await?;
+        heal_waits(&mut tx, now).await?;
+        let mut dropped = Vec::new();
+        for receiver in receivers {
+            dropped.extend(drop_excess(&mut tx, receiver).await?);
         }
-        execute!(
-            tx,
-            "-- ledger::sweep_notices\n delete from notice_targets where seen_at < $1",
-            At(now - MISSING_FOR)
-        )
-        .map_err(LedgerError::during(what))?;
         let kept = now - TimeDelta::days(i64::from(self.0.retention_days));
-        let gone: Vec<String> = fetch_all!(
-            tx,
-            query_scalar(
-                "-- ledger::sweep_notices
-                 delete from notices where number in
-                   (select number from notices where at < $1
-                      or target not in (select target from notice_targets) order by number limit $2)
-                 returning event",
-                At(kept),
-                ROWS_A_STEP
-            )
-        )
-        .map_err(LedgerError::during(what))?;
-        dropped.extend(gone);
-        tx.commit(what).await?;
+        dropped.extend(drop_old(&mut tx, kept).await?);
+        tx.commit(SWEEP).await?;
         Ok(dropped.iter().filter_map(|event| NotifyEvent::of(event)).collect())
     }
+}
+
+/// Notes that these receivers are configured, and forgets those that nobody has had for long.
+async fn note_seen(tx: &mut Tx, receivers: &[String], now: DateTime<Utc>) -> Result<(), LedgerError> {
+    for receiver in receivers {
+        execute!(
+            tx,
+            "-- ledger::note_seen
+             insert into notice_receivers (receiver, seen_at) values ($1, $2)
+             on conflict (receiver) do update set seen_at = excluded.seen_at where notice_receivers.seen_at < $3",
+            receiver,
+            At(now),
+            At(now - SEEN_EVERY)
+        )
+        .map_err(LedgerError::during(SWEEP))?;
+    }
+    execute!(
+        tx,
+        "-- ledger::note_seen\n delete from notice_receivers where seen_at < $1",
+        At(now - MISSING_FOR)
+    )
+    .map(drop)
+    .map_err(LedgerError::during(SWEEP))
+}
+
+/// A wait that no schedule gives was written by a clock that ran ahead.
+async fn heal_waits(tx: &mut Tx, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    execute!(
+        tx,
+        "-- ledger::heal_waits\n update notices set next_try_at = $1 where next_try_at > $2",
+        At(now),
+        At(now + LONGEST_WAIT)
+    )
+    .map(drop)
+    .map_err(LedgerError::during(SWEEP))
+}
+
+async fn drop_excess(tx: &mut Tx, receiver: &str) -> Result<Vec<String>, LedgerError> {
+    fetch_all!(
+        tx,
+        query_scalar(
+            "-- ledger::drop_excess
+             delete from notices where number in
+               (select number from notices where receiver = $1 order by number desc limit $2 offset $3)
+             returning event",
+            receiver,
+            ROWS_A_STEP,
+            MOST_PENDING
+        )
+    )
+    .map_err(LedgerError::during(SWEEP))
+}
+
+async fn drop_old(tx: &mut Tx, kept: DateTime<Utc>) -> Result<Vec<String>, LedgerError> {
+    fetch_all!(
+        tx,
+        query_scalar(
+            "-- ledger::drop_old
+             delete from notices where number in
+               (select number from notices where at < $1
+                  or receiver not in (select receiver from notice_receivers) order by number limit $2)
+             returning event",
+            At(kept),
+            ROWS_A_STEP
+        )
+    )
+    .map_err(LedgerError::during(SWEEP))
 }

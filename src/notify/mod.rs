@@ -7,10 +7,10 @@
 //! The ledger keeps what is to be told, the worker carries it here.
 
 mod body;
+mod receiver;
 mod schedule;
 mod sentence;
 mod sign;
-mod target;
 mod verdict;
 
 use chrono::{DateTime, Utc};
@@ -19,8 +19,8 @@ use uuid::Uuid;
 use crate::config::NotifyEvent;
 use crate::run::Occasion;
 
+pub use receiver::{Place, Receiver, ReceiverError, receivers};
 pub use schedule::{MOST_TRIES, wait};
-pub use target::{Place, Target, TargetError, targets};
 pub use verdict::Verdict;
 
 /// What is told.

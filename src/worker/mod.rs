@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config;
 use crate::ledger::Ledger;
-use crate::notify::Target;
+use crate::notify::Receiver;
 use crate::sync::Rooms;
 
 /// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
@@ -40,7 +40,7 @@ pub trait Syncs: Send + Sync + 'static {
     /// One sentence on what is wrong with them.
     fn rooms(&self, sync: &str) -> Result<Rooms, String>;
     /// Who is told of what happens.
-    fn targets(&self) -> Vec<Arc<Target>> {
+    fn receivers(&self) -> Vec<Arc<Receiver>> {
         Vec::new()
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::{LOOK_EVERY, Syncs, measure};
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Notice};
-use crate::notify::{self, Target, Verdict};
+use crate::notify::{self, Receiver, Verdict};
 
 /// How often what nobody will be told any more is dropped, and what waits is counted.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -64,20 +64,20 @@ impl Notices {
     /// Claims what is due, as much as each receiver may be given at once.
     async fn look(&self, posts: &TaskTracker, ended: &Arc<Notify>) -> Result<(), LedgerError> {
         let now = self.clock.now();
-        let targets: Vec<Arc<Target>> =
-            self.syncs.targets().into_iter().filter(|target| target.room(now) > 0).collect();
-        if targets.is_empty() {
+        let receivers: Vec<Arc<Receiver>> =
+            self.syncs.receivers().into_iter().filter(|receiver| receiver.room(now) > 0).collect();
+        if receivers.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
-        let due = self.ledger.due_targets(&names).await?;
-        for target in targets.into_iter().filter(|target| due.contains(&target.name)) {
-            for notice in self.ledger.claim_notices(&target.name, target.room(now)).await? {
-                let place = target.place();
+        let names: Vec<String> = receivers.iter().map(|receiver| receiver.name.clone()).collect();
+        let due = self.ledger.due_receivers(&names).await?;
+        for receiver in receivers.into_iter().filter(|receiver| due.contains(&receiver.name)) {
+            for notice in self.ledger.claim_notices(&receiver.name, receiver.room(now)).await? {
+                let place = receiver.place();
                 let (ledger, clock, ended) = (self.ledger.clone(), self.clock.clone(), ended.clone());
-                let target = target.clone();
+                let receiver = receiver.clone();
                 posts.spawn(async move {
-                    tell(deliver(&ledger, &target, &notice, &clock).await);
+                    tell(deliver(&ledger, &receiver, &notice, &clock).await);
                     drop(place);
                     ended.notify_one();
                 });
@@ -87,10 +87,11 @@ impl Notices {
     }
 
     async fn sweep(&self) -> Result<(), LedgerError> {
-        let targets: Vec<String> = self.syncs.targets().iter().map(|target| target.name.clone()).collect();
+        let receivers: Vec<String> =
+            self.syncs.receivers().iter().map(|receiver| receiver.name.clone()).collect();
         let mut backlog = self.ledger.backlog().await?;
-        if !targets.is_empty() || backlog.pending > 0 {
-            let dropped = self.ledger.sweep_notices(&targets).await?;
+        if !receivers.is_empty() || backlog.pending > 0 {
+            let dropped = self.ledger.sweep_notices(&receivers).await?;
             if !dropped.is_empty() {
                 tracing::warn!(notices = dropped.len(), "notices dropped: too many, too old, or for nobody");
                 dropped.iter().for_each(|event| measure::notice(*event, "dropped"));
@@ -106,14 +107,14 @@ impl Notices {
 /// One delivery, and what follows from it: counted once it is written down.
 async fn deliver(
     ledger: &Ledger,
-    target: &Target,
+    receiver: &Receiver,
     notice: &Notice,
     clock: &Clock,
 ) -> Result<(), LedgerError> {
     let Notice { id, event, at, ref occasion, .. } = *notice;
     let told = notify::Notice { id, event, at, occasion };
-    let verdict = target.post(&told, clock.now()).await;
-    let (host, event, tries) = (&target.host, notice.event, notice.tries);
+    let verdict = receiver.post(&told, clock.now()).await;
+    let (host, event, tries) = (&receiver.host, notice.event, notice.tries);
     let (why, wait) = match verdict {
         Verdict::Delivered => {
             ledger.settle_notice(notice).await?;

@@ -5,7 +5,7 @@ use peak_braze::sandbox::{DataType, Permission};
 use crate::notices::told_of;
 use crate::support::app::{Setup, TABLE, TestApp};
 use crate::support::command::{Told, peak_braze};
-use crate::support::receiver::Receiver;
+use crate::support::hook::Hook;
 
 /// A ready config with its service stopped.
 async fn stopped(setup: Setup) -> TestApp {
@@ -160,7 +160,7 @@ async fn a_sync_that_nobody_may_start_or_that_is_paused_is_a_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_receiver_of_notices_is_named_and_nothing_is_posted() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let mut setup = told_of("failed stale", &receiver);
     setup.notify += &format!(
         "[[notify]]\nurl = \"{}\"\nformat = \"peak\"\nauthorization = \"file:peak\"\n\

@@ -10,13 +10,13 @@ use peak_braze::sandbox::{Answer, Rule};
 use serde_json::{Value, json};
 
 use crate::support::app::{SYNC, Setup, TestApp, ago};
+use crate::support::hook::{Hook, Post};
 use crate::support::python::run_script;
-use crate::support::receiver::{Post, Receiver};
 
 pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// Three customers, a clock of the story's own, and a receiver of these events.
-pub fn told_of(on: &str, receiver: &Receiver) -> Setup {
+pub fn told_of(on: &str, receiver: &Hook) -> Setup {
     Setup {
         notify: table(&receiver.url(), on, "secret = \"file:notify\""),
         files: vec![("notify", SECRET), ("peak", "a-peak-api-key")],
@@ -47,7 +47,7 @@ pub fn verified(app: &TestApp, post: &Post, clock: &Clock) -> Result<Verified, R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_is_told_in_short_and_signed() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let setup = told_of("succeeded failed", &receiver);
     let clock = setup.clock.clone();
     let app = TestApp::start(setup).await;
@@ -76,7 +76,7 @@ async fn a_success_is_told_in_short_and_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_library_of_standard_webhooks_takes_a_notice() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let setup = told_of("succeeded", &receiver);
     let app = TestApp::start(setup).await;
     app.run("delta").await;
@@ -90,7 +90,7 @@ async fn the_library_of_standard_webhooks_takes_a_notice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_and_peak_are_told_in_their_own_words() {
-    let (slack, peak) = (Receiver::start().await, Receiver::start().await);
+    let (slack, peak) = (Hook::start().await, Hook::start().await);
     let mut setup = told_of("succeeded", &slack);
     setup.notify = table(&slack.url(), "succeeded", "format = \"slack\"")
         + &table(&peak.url(), "succeeded", "format = \"peak\"\nauthorization = \"file:peak\"");
@@ -112,7 +112,7 @@ async fn slack_and_peak_are_told_in_their_own_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trouble_is_told_as_it_begins_and_as_it_ends() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let app = TestApp::start(told_of("failed blocked recovered succeeded", &receiver)).await;
     app.braze.rule(Rule::new(Answer::Status { status: 403 }));
     assert_eq!(app.run("delta").await.state, RunState::Failed);
@@ -131,7 +131,7 @@ async fn trouble_is_told_as_it_begins_and_as_it_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partial_run_is_told_with_what_it_left() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let app = TestApp::start(told_of("partial", &receiver)).await;
     app.warehouse("update predictions set band = printf('%300d', 1) where customer_id = 'c-2'");
     assert_eq!(app.run("delta").await.state, RunState::Partial);
@@ -145,7 +145,7 @@ async fn a_partial_run_is_told_with_what_it_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standing_watermark_is_told_once_until_it_moves() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let mut setup = told_of("stale recovered", &receiver);
     setup.cadence = "stale_after = \"26h\"".to_owned();
     let clock = setup.clock.clone();
@@ -168,7 +168,7 @@ async fn a_standing_watermark_is_told_once_until_it_moves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_was_rotated_signs_from_the_reload_on() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let setup = told_of("succeeded", &receiver);
     let clock = setup.clock.clone();
     let mut app = TestApp::start(setup).await;
@@ -196,7 +196,7 @@ async fn a_secret_that_was_rotated_signs_from_the_reload_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_last_run_comes_to_is_told_before_the_end() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let mut app = TestApp::start(told_of("succeeded", &receiver)).await;
     app.run("delta").await;
     app.drain().await;

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use peak_braze::clock::Clock;
 use peak_braze::config::{self, Config};
 use peak_braze::ledger::{Checkpoint, Finish, Ledger, NewRun, Subscriber};
-use peak_braze::notify::{self, Target};
+use peak_braze::notify::{self, Receiver};
 use peak_braze::run::{DataPoints, Mode, RunState, Tally, TriggerKind};
 use peak_braze::sync::Rooms;
 use peak_braze::telemetry;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::notices::{SECRET, kinds, table, told_of, verified};
 use crate::support::app::{SYNC, TestApp};
-use crate::support::receiver::{Post, Receiver};
+use crate::support::hook::{Hook, Post};
 
 /// Moves the clock, and has everybody look at it.
 fn later(app: &TestApp, clock: &Clock, by: TimeDelta) {
@@ -42,13 +42,13 @@ fn ids(posts: &[Post]) -> BTreeSet<String> {
 }
 
 fn subscribers(config: &Config) -> Vec<Subscriber> {
-    let targets = notify::targets(&config.notify).expect("receivers");
-    let subscriber = |target: &Arc<Target>| Subscriber {
-        target: target.name.clone(),
-        on: target.on.clone(),
-        syncs: target.syncs.clone(),
+    let receivers = notify::receivers(&config.notify).expect("receivers");
+    let subscriber = |receiver: &Arc<Receiver>| Subscriber {
+        receiver: receiver.name.clone(),
+        on: receiver.on.clone(),
+        syncs: receiver.syncs.clone(),
     };
-    targets.iter().map(subscriber).collect()
+    receivers.iter().map(subscriber).collect()
 }
 
 /// A run that begins and ends in the ledger alone.
@@ -87,7 +87,7 @@ async fn run_by_hand(ledger: &Ledger) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_was_down_hears_of_it_once_it_is_up() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let setup = told_of("succeeded", &receiver);
     let clock = setup.clock.clone();
     let app = TestApp::start(setup).await;
@@ -95,7 +95,7 @@ async fn a_receiver_that_was_down_hears_of_it_once_it_is_up() {
     receiver.stop().await;
     app.run("delta").await;
     counted("succeeded", "retried", 1).await;
-    let receiver = Receiver::at(addr).await;
+    let receiver = Hook::at(addr).await;
     assert_eq!(app.app().ledger().backlog().await.expect("counted").pending, 1);
     later(&app, &clock, TimeDelta::seconds(6));
     assert_eq!(kinds(&receiver.after(1).await), ["run.succeeded"]);
@@ -104,7 +104,7 @@ async fn a_receiver_that_was_down_hears_of_it_once_it_is_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_has_the_same_id_and_a_signature_of_its_own() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     receiver.answers([(500, None), (302, Some(("location", receiver.url())))]);
     let setup = told_of("succeeded", &receiver);
     let clock = setup.clock.clone();
@@ -125,7 +125,7 @@ async fn a_repeat_has_the_same_id_and_a_signature_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_ten_tries_a_notice_is_given_up() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     receiver.answers((0..10).map(|_| (500, None)));
     let setup = told_of("succeeded", &receiver);
     let clock = setup.clock.clone();
@@ -146,7 +146,7 @@ async fn after_ten_tries_a_notice_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_gone_is_left_alone_until_the_config_is_read_again() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     receiver.answers([(410, None)]);
     let setup = told_of("succeeded", &receiver);
     let clock = setup.clock.clone();
@@ -166,7 +166,7 @@ async fn a_receiver_that_is_gone_is_left_alone_until_the_config_is_read_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_asks_for_time_is_given_it_and_nobody_else_waits() {
-    let (busy, other) = (Receiver::start().await, Receiver::start().await);
+    let (busy, other) = (Hook::start().await, Hook::start().await);
     busy.answers([(429, Some(("retry-after", "600".to_owned())))]);
     let mut setup = told_of("succeeded", &busy);
     setup.notify += &table(&other.url(), "succeeded", "secret = \"file:notify\"");
@@ -186,7 +186,7 @@ async fn a_receiver_that_asks_for_time_is_given_it_and_nobody_else_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_recorded_by_a_process_that_fell_is_told_by_the_next() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let setup = told_of("succeeded", &receiver);
     let clock = setup.clock.clone();
     let mut app = TestApp::start(setup).await;
@@ -197,7 +197,7 @@ async fn an_outcome_recorded_by_a_process_that_fell_is_told_by_the_next() {
     run_by_hand(&ledger).await;
     run_by_hand(&ledger).await;
     // One of them was even claimed.
-    let name = subscribers(&config).remove(0).target;
+    let name = subscribers(&config).remove(0).receiver;
     assert_eq!(ledger.claim_notices(&name, 1).await.expect("claimed").len(), 1);
     ledger.close().await;
     drop(ledger);
@@ -209,7 +209,7 @@ async fn an_outcome_recorded_by_a_process_that_fell_is_told_by_the_next() {
 }
 
 /// Receivers alone.
-struct Told(Vec<Arc<Target>>);
+struct Told(Vec<Arc<Receiver>>);
 
 impl Syncs for Told {
     fn ids(&self) -> Vec<String> {
@@ -224,14 +224,14 @@ impl Syncs for Told {
         Err("there are no syncs here".to_owned())
     }
 
-    fn targets(&self) -> Vec<Arc<Target>> {
+    fn receivers(&self) -> Vec<Arc<Receiver>> {
         self.0.clone()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_share_a_ledger_tell_everything_once() {
-    let receiver = Receiver::start().await;
+    let receiver = Hook::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("notify"), SECRET).expect("a secret file");
     let text = table(&receiver.url(), "succeeded", "secret = \"file:notify\"");
@@ -243,7 +243,7 @@ async fn workers_that_share_a_ledger_tell_everything_once() {
     let (draining, lease) = (CancellationToken::new(), Duration::from_secs(20));
     let workers: Vec<_> = (0..3)
         .map(|_| {
-            let told = Arc::new(Told(notify::targets(&config.notify).expect("receivers")));
+            let told = Arc::new(Told(notify::receivers(&config.notify).expect("receivers")));
             let worker = Worker::new(ledger.clone(), told, clock.clone(), lease, draining.clone());
             tokio::spawn(worker.work())
         })

@@ -8,9 +8,9 @@ use crate::notify;
 pub(super) fn check(config: &Config, report: &mut Report) {
     for (index, settings) in config.notify.iter().enumerate() {
         let what = format!("notify[{index}]");
-        match notify::targets(std::slice::from_ref(settings)) {
-            Ok(targets) => {
-                let hosts: Vec<&str> = targets.iter().map(|target| target.host.as_str()).collect();
+        match notify::receivers(std::slice::from_ref(settings)) {
+            Ok(receivers) => {
+                let hosts: Vec<&str> = receivers.iter().map(|receiver| receiver.host.as_str()).collect();
                 report.ok(&what, format!("{}, {}", hosts.join(", "), says(settings)));
             }
             Err((_, error)) => report.failed(&what, format!("{}; nobody is told", causes(&error))),

@@ -123,10 +123,13 @@ impl Check {
                 self.problems.note(&url_key, notify.address());
             }
             let key = format!("notify[{index}].authorization");
-            if let Some(value) = notify.authorization.as_ref().and_then(|secret| self.resolve(&key, secret))
-                && !value.expose_secret().bytes().all(|byte| (b' '..=b'~').contains(&byte))
-            {
-                self.problems.add(key, "holds what no header can: printable ASCII on one line is needed");
+            if let Some(value) = notify.authorization.as_ref().and_then(|secret| self.resolve(&key, secret)) {
+                let text = value.expose_secret();
+                if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+                    self.problems
+                        .add(&key, "holds what no header can: printable ASCII on one line is needed");
+                }
+                self.alone(&key, text.strip_prefix("Bearer ").unwrap_or(text).as_bytes(), Purpose::Notice);
             }
             let key = format!("notify[{index}].secret");
             if let Some(value) = notify.secret.as_ref().and_then(|secret| self.resolve(&key, secret)) {

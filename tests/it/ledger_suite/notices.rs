@@ -12,8 +12,8 @@ use super::{SYNC, Time, checkpoint, claim, ending, finish, is_lost, queue, start
 
 const HOOK: &str = "hook";
 
-fn subscriber(target: &str, on: &[NotifyEvent]) -> Subscriber {
-    Subscriber { target: target.to_owned(), on: on.to_vec(), syncs: None }
+fn subscriber(receiver: &str, on: &[NotifyEvent]) -> Subscriber {
+    Subscriber { receiver: receiver.to_owned(), on: on.to_vec(), syncs: None }
 }
 
 /// A receiver that is told everything.
@@ -26,8 +26,8 @@ async fn run(ledger: &Ledger, state: RunState) {
     finish(ledger, claim(ledger).await, state).await;
 }
 
-async fn claimed(ledger: &Ledger, target: &str) -> Vec<Notice> {
-    ledger.claim_notices(target, 100).await.expect("claimed")
+async fn claimed(ledger: &Ledger, receiver: &str) -> Vec<Notice> {
+    ledger.claim_notices(receiver, 100).await.expect("claimed")
 }
 
 /// Delivers everything due, and says of which events it told.
@@ -93,8 +93,8 @@ pub async fn everybody_is_told_what_they_asked_for(ledger: &Ledger, _: &Time) {
         Subscriber { syncs: of("another"), ..subscriber("other", &[NotifyEvent::Succeeded]) },
     ]);
     run(ledger, RunState::Succeeded).await;
-    let targets: Vec<String> = ["failures", "this", "other", HOOK].map(str::to_owned).to_vec();
-    let mut due = ledger.due_targets(&targets).await.expect("a look");
+    let receivers: Vec<String> = ["failures", "this", "other", HOOK].map(str::to_owned).to_vec();
+    let mut due = ledger.due_receivers(&receivers).await.expect("a look");
     due.sort();
     assert_eq!(due, [HOOK, "this"]);
     let (one, other) = (claimed(ledger, HOOK).await, claimed(ledger, "this").await);
@@ -195,6 +195,19 @@ pub async fn trouble_begins_and_ends_once(ledger: &Ledger, _: &Time) {
         end(ledger, ends).await;
         assert_eq!(told(ledger).await, expected);
     }
+}
+
+pub async fn a_wait_set_by_a_clock_that_was_ahead_is_over(ledger: &Ledger, time: &Time) {
+    ledger.subscribe(vec![all()]);
+    time.advance(TimeDelta::days(2)).await;
+    run(ledger, RunState::Succeeded).await;
+    let notice = claimed(ledger, HOOK).await.remove(0);
+    ledger.postpone_notice(&notice, TimeDelta::hours(26)).await.expect("postponed");
+    ledger.sweep_notices(&[HOOK.to_owned()]).await.expect("swept");
+    assert!(claimed(ledger, HOOK).await.is_empty(), "a wait of the schedule's own stands");
+    time.set(start()).await;
+    ledger.sweep_notices(&[HOOK.to_owned()]).await.expect("swept");
+    assert_eq!(told(ledger).await, [NotifyEvent::Succeeded]);
 }
 
 pub async fn what_nobody_will_be_told_goes(ledger: &Ledger, time: &Time) {

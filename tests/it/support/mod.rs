@@ -3,10 +3,10 @@
 pub mod api;
 pub mod app;
 pub mod command;
+pub mod hook;
 pub mod peak;
 pub mod postgres;
 pub mod process;
 pub mod python;
-pub mod receiver;
 pub mod snowflake;
 pub mod snowflake_wire;

@@ -2,7 +2,7 @@
 create table notices (
   number integer primary key autoincrement,
   id blob not null unique,
-  target text not null,
+  receiver text not null,
   event text not null,
   sync text not null,
   occasion text not null,
@@ -10,14 +10,14 @@ create table notices (
   at integer not null,
   tries integer not null default 0,
   next_try_at integer not null,
-  unique (target, occasion)
+  unique (receiver, occasion)
 );
-create index notices_due on notices (target, next_try_at);
+create index notices_due on notices (receiver, next_try_at);
 create index notices_by_time on notices (at);
 
 -- Which receivers were configured, and when last: what is for nobody any more goes.
-create table notice_targets (
-  target text primary key not null,
+create table notice_receivers (
+  receiver text primary key not null,
   seen_at integer not null
 ) without rowid;
 

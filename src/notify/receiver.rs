@@ -26,7 +26,7 @@ const MOST_AT_ONCE: usize = 4;
 
 /// Why a receiver cannot be told anything. Never shows a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum TargetError {
+pub enum ReceiverError {
     /// The address cannot be looked up, or is none.
     #[error("url: {0}")]
     Address(String),
@@ -45,7 +45,7 @@ pub enum TargetError {
 }
 
 /// One receiver, as configured.
-pub struct Target {
+pub struct Receiver {
     /// Names it in the ledger: made of the url as the config has it, so that it outlives a rotated secret.
     pub name: String,
     /// Names it in the log: the host, for the rest of an address may be a secret.
@@ -69,23 +69,23 @@ pub struct Target {
 ///
 /// # Errors
 /// With the index of the first that cannot be used.
-pub fn targets(settings: &[config::Notify]) -> Result<Vec<Arc<Target>>, (usize, TargetError)> {
+pub fn receivers(settings: &[config::Notify]) -> Result<Vec<Arc<Receiver>>, (usize, ReceiverError)> {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut targets = Vec::with_capacity(settings.len());
+    let mut receivers = Vec::with_capacity(settings.len());
     for (index, notify) in settings.iter().enumerate() {
         let nth = seen.entry(notify.url.clone()).or_default();
-        targets.push(Arc::new(Target::new(notify, *nth).map_err(|error| (index, error))?));
+        receivers.push(Arc::new(Receiver::new(notify, *nth).map_err(|error| (index, error))?));
         *nth += 1;
     }
-    Ok(targets)
+    Ok(receivers)
 }
 
-impl Target {
+impl Receiver {
     /// `nth` of those with the same url, from 0.
-    fn new(settings: &config::Notify, nth: usize) -> Result<Self, TargetError> {
-        let address = settings.address().map_err(TargetError::Address)?;
+    fn new(settings: &config::Notify, nth: usize) -> Result<Self, ReceiverError> {
+        let address = settings.address().map_err(ReceiverError::Address)?;
         let url =
-            Url::parse(address.expose_secret()).map_err(|_| TargetError::Address("is none".to_owned()))?;
+            Url::parse(address.expose_secret()).map_err(|_| ReceiverError::Address("is none".to_owned()))?;
         let client = http::client(url.scheme() == "http").timeout(DELIVERY_TIMEOUT);
         Ok(Self {
             name: name(&settings.url, nth),
@@ -95,7 +95,7 @@ impl Target {
             format: settings.format,
             key: settings.secret.as_ref().map(key).transpose()?,
             authorization: settings.authorization.as_ref().map(header).transpose()?,
-            client: client.build().map_err(TargetError::Client)?,
+            client: client.build().map_err(ReceiverError::Client)?,
             url,
             is_gone: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
@@ -106,7 +106,9 @@ impl Target {
     /// How many more deliveries it may be given now.
     pub fn room(&self, now: DateTime<Utc>) -> usize {
         let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_gone.load(Ordering::Relaxed) || held_until.is_some_and(|until| until > now) {
+        // A hold that no answer could have brought was set by a clock that ran ahead.
+        let is_held = held_until.is_some_and(|until| until > now && until <= now + LONGEST_HOLD);
+        if self.is_gone.load(Ordering::Relaxed) || is_held {
             return 0;
         }
         MOST_AT_ONCE.saturating_sub(self.under_way.load(Ordering::Relaxed))
@@ -153,7 +155,7 @@ impl Target {
 }
 
 /// The place of one delivery under way.
-pub struct Place(Arc<Target>);
+pub struct Place(Arc<Receiver>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -168,18 +170,18 @@ fn name(url: &str, nth: usize) -> String {
     format!("{hex}-{nth}")
 }
 
-fn key(secret: &config::SecretRef) -> Result<SecretSlice<u8>, TargetError> {
+fn key(secret: &config::SecretRef) -> Result<SecretSlice<u8>, ReceiverError> {
     let text = secret.resolve().map_err(KeyError::from)?;
     match CallbackKey::read(CallbackScheme::Standard, text.expose_secret())? {
         CallbackKey::Shared(key) => Ok(key),
-        CallbackKey::Public(_) => Err(TargetError::Public),
+        CallbackKey::Public(_) => Err(ReceiverError::Public),
     }
 }
 
-fn header(secret: &config::SecretRef) -> Result<HeaderValue, TargetError> {
-    let text = secret.resolve().map_err(|error| TargetError::Authorization(error.to_string()))?;
+fn header(secret: &config::SecretRef) -> Result<HeaderValue, ReceiverError> {
+    let text = secret.resolve().map_err(|error| ReceiverError::Authorization(error.to_string()))?;
     let mut value = HeaderValue::from_str(text.expose_secret())
-        .map_err(|_| TargetError::Authorization("holds what no header can".to_owned()))?;
+        .map_err(|_| ReceiverError::Authorization("holds what no header can".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -47,7 +47,7 @@ struct Books {
     answers: VecDeque<Answer>,
 }
 
-pub struct Receiver {
+pub struct Hook {
     addr: SocketAddr,
     books: Arc<Mutex<Books>>,
     count: watch::Receiver<usize>,
@@ -56,7 +56,7 @@ pub struct Receiver {
 
 type Shared = (Arc<Mutex<Books>>, watch::Sender<usize>);
 
-impl Receiver {
+impl Hook {
     pub async fn start() -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
