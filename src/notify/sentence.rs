@@ -51,12 +51,13 @@ fn of_run(event: NotifyEvent, run: &RunSummary) -> String {
 fn of_standstill(standstill: &Standstill) -> String {
     let since = standstill.watermark_moved_at.format("%Y-%m-%d %H:%MZ");
     let bound = lasting(standstill.stale_after_secs);
-    format!("{}: stale: its watermark has not moved since {since}, {bound} are allowed.", standstill.sync)
+    format!("{}: stale: its watermark has stood still since {since}, longer than {bound}.", standstill.sync)
 }
 
-/// Seconds as people say them, in the greatest unit that holds them whole.
+/// Seconds in the greatest unit that holds them whole.
 fn lasting(secs: u64) -> String {
-    let units = [(3_600, "hours"), (60, "minutes"), (1, "seconds")];
-    let (unit, word) = units.into_iter().find(|(unit, _)| secs % unit == 0).expect("a second divides all");
+    let units = [(3_600, "h"), (60, "min"), (1, "s")];
+    let whole = units.into_iter().find(|(unit, _)| secs.is_multiple_of(*unit));
+    let (unit, word) = whole.expect("a second divides all");
     format!("{} {word}", secs / unit)
 }

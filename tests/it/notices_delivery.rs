@@ -260,3 +260,19 @@ async fn workers_that_share_a_ledger_tell_everything_once() {
     assert_eq!((posts.len(), ids(&posts).len()), (60, 60));
     assert_eq!(ledger.backlog().await.expect("counted").pending, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_never_answers_keeps_nobody_waiting() {
+    let (silent, other) = (Hook::start().await, Hook::start().await);
+    silent.answers((0..9).map(|_| (0, None)));
+    let mut setup = told_of("succeeded", &silent);
+    setup.notify += &table(&other.url(), "succeeded", "secret = \"file:notify\"");
+    let mut app = TestApp::start(setup).await;
+    for _ in 0..6 {
+        app.run("delta").await;
+    }
+    other.after(6).await;
+    // Deliveries under way are let go in time.
+    app.drain().await;
+    assert_eq!((silent.posts().len(), other.posts().len()), (4, 6), "four at a time");
+}

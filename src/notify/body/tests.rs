@@ -54,7 +54,7 @@ fn every_event_has_its_type_and_its_sentence() {
         (
             NotifyEvent::Stale,
             "sync.stale",
-            "not moved since 2026-10-30 04:30Z, 26 hours are allowed.".to_owned(),
+            "stood still since 2026-10-30 04:30Z, longer than 26 h.".to_owned(),
         ),
     ] {
         let about_run = run(RunState::Succeeded);

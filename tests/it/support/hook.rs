@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One post, as it came.
 #[derive(Clone, Debug)]
 pub struct Post {
+    pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -39,7 +40,7 @@ impl Post {
     }
 }
 
-/// An answer: status, and a header.
+/// An answer: status, and a header. Status 0 never comes.
 pub type Answer = (u16, Option<(&'static str, String)>);
 
 struct Books {
@@ -108,16 +109,20 @@ impl Hook {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let (books, told) = &*shared;
     let (posts, answer) = {
         let mut books = books.lock().expect("whole");
-        books.posts.push(Post { headers, body });
+        books.posts.push(Post { path: uri.path().to_owned(), headers, body });
         (books.posts.len(), books.answers.pop_front())
     };
     told.send_replace(posts);
     let (status, header) = answer.unwrap_or((204, None));
-    let mut response = StatusCode::from_u16(status).expect("a status").into_response();
+    if status == 0 {
+        return std::future::pending().await;
+    }
+    let body = if status == 204 { "" } else { "{}" };
+    let mut response = (StatusCode::from_u16(status).expect("a status"), body).into_response();
     if let Some((name, value)) = header {
         response.headers_mut().insert(name, value.parse().expect("a value"));
     }
