@@ -140,6 +140,7 @@ impl Worker {
             syncs: self.syncs.clone(),
             clock: self.clock.clone(),
             stopping: stopping.clone(),
+            drain: self.drain,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::notify::{self, Receiver, Verdict};
 
 /// How often what nobody will be told any more is dropped, and what waits is counted.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How long deliveries are waited for at the end: what is not out by then goes out after the next start.
+/// Longest that deliveries are waited for at the end: what is not out by then goes out after the next start.
 const LAST_POSTS: Duration = Duration::from_secs(3);
 
 /// Delivers notices until told to stop.
@@ -29,11 +29,13 @@ pub(super) struct Notices {
     pub clock: Clock,
     /// Told once no run can end here any more.
     pub stopping: CancellationToken,
+    /// How long a drain may take in all.
+    pub drain: Duration,
 }
 
 impl Notices {
     pub(super) async fn keep(self) {
-        let (posts, ended) = (TaskTracker::new(), Arc::new(Notify::new()));
+        let (posts, ended) = (Posts::default(), Arc::new(Notify::new()));
         let wake = self.ledger.wake();
         let mut swept: Option<Instant> = None;
         while !self.stopping.is_cancelled() {
@@ -52,17 +54,18 @@ impl Notices {
                 () = self.stopping.cancelled() => {}
             }
         }
-        // What the last runs came to.
+        // What the last runs came to. The runs themselves have most of the drain for their last answers.
         let last = async {
             tell(self.look(&posts, &ended).await);
-            posts.close();
-            posts.wait().await;
+            posts.tasks.close();
+            posts.tasks.wait().await;
         };
-        let _ = tokio::time::timeout(LAST_POSTS, last).await;
+        let _ = tokio::time::timeout(LAST_POSTS.min(self.drain / 5), last).await;
+        posts.over.cancel();
     }
 
     /// Claims what is due, as much as each receiver may be given at once.
-    async fn look(&self, posts: &TaskTracker, ended: &Arc<Notify>) -> Result<(), LedgerError> {
+    async fn look(&self, posts: &Posts, ended: &Arc<Notify>) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let receivers: Vec<Arc<Receiver>> =
             self.syncs.receivers().into_iter().filter(|receiver| receiver.room(now) > 0).collect();
@@ -76,8 +79,12 @@ impl Notices {
                 let place = receiver.place();
                 let (ledger, clock, ended) = (self.ledger.clone(), self.clock.clone(), ended.clone());
                 let receiver = receiver.clone();
-                posts.spawn(async move {
-                    tell(deliver(&ledger, &receiver, &notice, &clock).await);
+                let over = posts.over.clone();
+                posts.tasks.spawn(async move {
+                    let delivering = deliver(&ledger, &receiver, &notice, &clock);
+                    if let Some(done) = over.run_until_cancelled(delivering).await {
+                        tell(done);
+                    }
                     drop(place);
                     ended.notify_one();
                 });
@@ -102,6 +109,14 @@ impl Notices {
         measure::backlog(backlog.pending, age);
         Ok(())
     }
+}
+
+/// Deliveries under way.
+#[derive(Default)]
+struct Posts {
+    tasks: TaskTracker,
+    /// Told where they are waited for no longer.
+    over: CancellationToken,
 }
 
 /// One delivery, and what follows from it: counted once it is written down.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use peak_braze::clock::Clock;
-use peak_braze::config::{self, NotifyEvent};
+use peak_braze::config;
 use peak_braze::ledger::{Flag, Group, Ledger, LedgerError, NewRejection, NewRun, SentRow};
 use peak_braze::run::{Mode, Progress, RunState};
 
@@ -378,25 +378,4 @@ async fn whoever_watches_hears_of_every_change() {
     for _ in 0..3 {
         assert_eq!(watch.recv().await.expect("told"), id);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_too_many_notices_the_oldest_go() {
-    let bed = bed().await;
-    let receivers = ["hook".to_owned(), "other".to_owned()];
-    bed.intruder()
-        .execute_batch(
-            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10003)
-             insert into notices (id, receiver, event, sync, occasion, data, at, next_try_at)
-             select randomblob(16), 'hook', case when i <= 3 then 'failed' else 'succeeded' end, 's', i, '{}',
-               unixepoch('2026-11-01') * 1000000, 0 from n
-             union all select randomblob(16), 'other', 'partial', 's', 'x', '{}', unixepoch('2026-11-01') * 1000000, 0",
-        )
-        .expect("inserted");
-    let dropped = bed.ledger.sweep_notices(&receivers).await.expect("swept");
-    assert_eq!(dropped, [NotifyEvent::Failed; 3]);
-    assert_eq!(bed.ledger.backlog().await.expect("counted").pending, 10_001);
-    // What this version cannot read hinders nobody, and waits for one that can.
-    assert_eq!(bed.ledger.claim_notices("other", 9).await.expect("claimed"), []);
-    assert_eq!(bed.ledger.backlog().await.expect("counted").pending, 10_001);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use peak_braze::clock::Clock;
-use peak_braze::config::{self, Config};
+use peak_braze::config::{self, Config, NotifyEvent};
 use peak_braze::ledger::{Checkpoint, Finish, Ledger, NewRun, Subscriber};
 use peak_braze::notify::{self, Receiver};
 use peak_braze::run::{DataPoints, Mode, RunState, Tally, TriggerKind};
@@ -275,4 +275,27 @@ async fn a_receiver_that_never_answers_keeps_nobody_waiting() {
     // Deliveries under way are let go in time.
     app.drain().await;
     assert_eq!((silent.posts().len(), other.posts().len()), (4, 6), "four at a time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_notices_the_oldest_go() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ledger.db");
+    let settings =
+        config::Ledger { url: format!("sqlite://{}", file.display()), ..config::Ledger::default() };
+    let clock = Clock::manual("2026-11-01T00:00:00Z".parse().expect("a time"));
+    let ledger = Ledger::open(&settings, clock).await.expect("a new ledger");
+    // Another process on the file, which our lock does not keep out.
+    let rows = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10003)
+        insert into notices (id, receiver, event, sync, occasion, data, at, next_try_at)
+        select randomblob(16), 'hook', case when i <= 3 then 'failed' else 'succeeded' end, 's', i, '{}',
+          unixepoch('2026-11-01') * 1000000, 0 from n
+        union all select randomblob(16), 'other', 'partial', 's', 'x', '{}', unixepoch('2026-11-01') * 1000000, 0";
+    rusqlite::Connection::open(&file).expect("the file").execute_batch(rows).expect("inserted");
+    let dropped = ledger.sweep_notices(&["hook".to_owned(), "other".to_owned()]).await.expect("swept");
+    assert_eq!(dropped, [NotifyEvent::Failed; 3]);
+    assert_eq!(ledger.backlog().await.expect("counted").pending, 10_001);
+    // What this version cannot read hinders nobody, and waits for one that can.
+    assert_eq!(ledger.claim_notices("other", 9).await.expect("claimed"), []);
+    assert_eq!(ledger.backlog().await.expect("counted").pending, 10_001);
 }
