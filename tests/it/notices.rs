@@ -70,7 +70,8 @@ async fn a_success_is_told_in_short_and_signed() {
         data["text"].as_str().expect("a sentence").contains("3 customers, 3 changed, 3 accepted"),
         "{data}"
     );
-    let text = String::from_utf8(post.body.to_vec()).expect("UTF-8");
+    // An id may hold anything by chance.
+    let text = String::from_utf8(post.body.to_vec()).expect("UTF-8").replace(&run.id.to_string(), "");
     assert!(!text.contains("c-1") && !text.contains("\"low\""), "nothing of any customer: {text}");
 }
 
