@@ -30,7 +30,8 @@ const SWEEP: &str = "sweep notices";
 /// A notice, claimed for one delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    number: i64,
+    /// Its number in this ledger.
+    pub number: i64,
     /// Its id, the same at every try.
     pub id: Uuid,
     /// The receiver's name.
@@ -101,15 +102,23 @@ impl Ledger {
         fetch_all!(tx, query_scalar(DUE, Json(receivers), At(now))).map_err(LedgerError::during(what))
     }
 
-    /// Claims notices for one receiver, the longest due first, at most so many.
+    /// Claims notices for one receiver, the longest due first, at most so many; never one of these numbers, which this
+    /// very process has under way: a wall clock that jumps must not make it tell twice.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn claim_notices(&self, receiver: &str, most: usize) -> Result<Vec<Notice>, LedgerError> {
+    pub async fn claim_notices(
+        &self,
+        receiver: &str,
+        most: usize,
+        own: &[i64],
+    ) -> Result<Vec<Notice>, LedgerError> {
         const CLAIM: Text = text! {
             "-- ledger::claim_notices
              with due as (select number as due_number from notices where receiver = $1 and next_try_at <= $2
-               order by next_try_at, number limit $4"
+               and number not in "
+            [numbers "$5"]
+            " order by next_try_at, number limit $4"
             [skip]
             ") update notices set tries = tries + 1, next_try_at = $3 from due where number = due_number
              returning number, id, receiver, event, data, at, tries"
@@ -119,7 +128,7 @@ impl Ledger {
         let mut tx = self.begin(what).await?;
         let now = tx.now(what).await?;
         let rows: Vec<NoticeRow> =
-            fetch_all!(tx, query_as(CLAIM, receiver, At(now), At(now + CLAIM_LASTS), most))
+            fetch_all!(tx, query_as(CLAIM, receiver, At(now), At(now + CLAIM_LASTS), most, Json(own)))
                 .map_err(LedgerError::during(what))?;
         tx.commit(what).await?;
         let mut notices: Vec<Notice> = rows.into_iter().filter_map(NoticeRow::notice).collect();

@@ -7,10 +7,10 @@ mod attempt;
 mod heartbeat;
 mod measure;
 mod notices;
+mod own;
 mod schedule;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -22,6 +22,7 @@ use crate::config;
 use crate::ledger::Ledger;
 use crate::notify::Receiver;
 use crate::sync::Rooms;
+use own::Own;
 
 /// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ pub struct Worker {
     plans_only: bool,
     runs: TaskTracker,
     /// Numbers of the runs this process has.
-    own: Arc<Mutex<BTreeSet<u32>>>,
+    own: Own<u32>,
 }
 
 impl Worker {
@@ -79,7 +80,7 @@ impl Worker {
             reloaded: Arc::default(),
             plans_only: false,
             runs: TaskTracker::new(),
-            own: Arc::default(),
+            own: Own::default(),
         }
     }
 
@@ -148,7 +149,7 @@ impl Worker {
     async fn claim_all(&self) {
         let ids = self.syncs.ids();
         while !self.draining.is_cancelled() {
-            let own: Vec<u32> = locked(&self.own).iter().copied().collect();
+            let own = self.own.numbers();
             let claimed = match self.plans_only {
                 true => self.ledger.claim_plan(&ids, &own).await,
                 false => self.ledger.claim_beside(&ids, &own).await,
@@ -163,7 +164,7 @@ impl Worker {
                         drain: self.drain,
                         draining: self.draining.clone(),
                     };
-                    let ours = Ours::new(self.own.clone(), lease.number);
+                    let ours = self.own.take(lease.number);
                     self.runs.spawn(async move {
                         attempt.see_through(lease).await;
                         drop(ours);
@@ -177,28 +178,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// A run of this process, until dropped, however its task ends.
-struct Ours {
-    own: Arc<Mutex<BTreeSet<u32>>>,
-    number: u32,
-}
-
-impl Ours {
-    fn new(own: Arc<Mutex<BTreeSet<u32>>>, number: u32) -> Self {
-        locked(&own).insert(number);
-        Self { own, number }
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        locked(&self.own).remove(&self.number);
-    }
-}
-
-fn locked(own: &Mutex<BTreeSet<u32>>) -> MutexGuard<'_, BTreeSet<u32>> {
-    // A set of numbers is whole between any two of its operations.
-    own.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::own::Own;
 use super::{LOOK_EVERY, Syncs, measure};
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Notice};
@@ -75,8 +76,9 @@ impl Notices {
         let names: Vec<String> = receivers.iter().map(|receiver| receiver.name.clone()).collect();
         let due = self.ledger.due_receivers(&names).await?;
         for receiver in receivers.into_iter().filter(|receiver| due.contains(&receiver.name)) {
-            for notice in self.ledger.claim_notices(&receiver.name, receiver.room(now)).await? {
-                let place = receiver.place();
+            let own = posts.own.numbers();
+            for notice in self.ledger.claim_notices(&receiver.name, receiver.room(now), &own).await? {
+                let place = (receiver.place(), posts.own.take(notice.number));
                 let (ledger, clock, ended) = (self.ledger.clone(), self.clock.clone(), ended.clone());
                 let receiver = receiver.clone();
                 let over = posts.over.clone();
@@ -117,6 +119,7 @@ struct Posts {
     tasks: TaskTracker,
     /// Told where they are waited for no longer.
     over: CancellationToken,
+    own: Own<i64>,
 }
 
 /// One delivery, and what follows from it: counted once it is written down.

@@ -157,7 +157,7 @@ async fn of_many_replicas_one_tells() {
     for looked in join_all(replicas.iter().map(|replica| replica.note_staleness(SYNC, hour))).await {
         looked.expect("a look");
     }
-    let claims = join_all(replicas.iter().map(|replica| replica.claim_notices("hook", 9))).await;
+    let claims = join_all(replicas.iter().map(|replica| replica.claim_notices("hook", 9, &[]))).await;
     let notices: Vec<Notice> = claims.into_iter().flat_map(|notices| notices.expect("a look")).collect();
     let mut events: Vec<NotifyEvent> = notices.iter().map(|notice| notice.event).collect();
     events.sort();
