@@ -12,6 +12,7 @@ pub mod api;
 pub mod braze;
 pub mod callback;
 pub mod ledger;
+pub mod notify;
 pub mod peak;
 pub mod source;
 pub mod sync;

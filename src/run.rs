@@ -12,6 +12,7 @@
 //! A finished run never changes: a re-trigger is a new run that points at the one it repeats.
 
 mod forecast;
+mod occasion;
 mod words;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use forecast::{Forecast, ForecastValues};
+pub use occasion::{Occasion, RunSummary, Standstill};
 pub use words::UnknownWord;
 use words::words;
 

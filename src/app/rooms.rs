@@ -8,7 +8,8 @@ use anyhow::Context;
 use crate::braze::Braze;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Subscriber};
+use crate::notify::{self, Receiver};
 use crate::source::Source;
 use crate::sync::Rooms;
 use crate::worker::Syncs;
@@ -25,11 +26,13 @@ pub(super) struct Built {
     sources: BTreeMap<String, config::Source>,
     destinations: BTreeMap<String, (Arc<config::Destination>, Arc<Braze>)>,
     syncs: BTreeMap<String, Arc<config::Sync>>,
+    receivers: Vec<Arc<Receiver>>,
 }
 
 impl Configured {
     pub(super) async fn new(config: &Config, ledger: Ledger, clock: Clock) -> anyhow::Result<Self> {
         let built = Built::new(config, &ledger, &clock, None).await?;
+        ledger.subscribe(built.subscribers());
         Ok(Self { ledger, clock, built: RwLock::new(Arc::new(built)) })
     }
 
@@ -43,6 +46,7 @@ impl Configured {
         for (settings, braze) in built.destinations.values() {
             braze.keep_to(settings);
         }
+        self.ledger.subscribe(built.subscribers());
         *self.built.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(built);
     }
 
@@ -72,7 +76,10 @@ impl Built {
             }
             destinations.insert(name.clone(), (Arc::new(settings.clone()), Arc::new(braze)));
         }
+        let receivers = notify::receivers(&config.notify);
         let built = Self {
+            receivers: receivers
+                .map_err(|(index, error)| anyhow::Error::new(error).context(format!("notify[{index}]")))?,
             sources: config.sources.clone(),
             destinations,
             syncs: config.syncs.iter().map(|sync| (sync.id.clone(), Arc::new(sync.clone()))).collect(),
@@ -83,6 +90,15 @@ impl Built {
         Ok(built)
     }
 
+    fn subscribers(&self) -> Vec<Subscriber> {
+        let subscriber = |receiver: &Arc<Receiver>| Subscriber {
+            receiver: receiver.name.clone(),
+            on: receiver.on.clone(),
+            syncs: receiver.syncs.clone(),
+        };
+        self.receivers.iter().map(subscriber).collect()
+    }
+
     fn source(&self, sync: &config::Sync, clock: &Clock) -> anyhow::Result<Source> {
         let settings = self.sources.get(&sync.source).context("its source is not configured")?;
         Ok(Source::open(settings, sync, clock.clone())?)
@@ -90,6 +106,10 @@ impl Built {
 }
 
 impl Syncs for Configured {
+    fn receivers(&self) -> Vec<Arc<Receiver>> {
+        self.built().receivers.clone()
+    }
+
     fn ids(&self) -> Vec<String> {
         self.built().syncs.keys().cloned().collect()
     }

@@ -101,7 +101,7 @@ fn settle(config: &mut Config, folder: &Path) {
         callback.verify_run.iter_mut().for_each(|verify| near(&mut verify.peak.api_key));
     }
     for notify in &mut config.notify {
-        near(&mut notify.secret);
+        [&mut notify.secret, &mut notify.authorization].into_iter().flatten().for_each(near);
         notify.url = url_near(&notify.url, folder);
     }
 }

@@ -29,7 +29,7 @@ pub use check::check_secrets;
 pub use destination::{Destination, TrackPath};
 pub use ledger::Ledger;
 pub use load::{load, resolve_url};
-pub use notify::{Notify, NotifyEvent};
+pub use notify::{Notify, NotifyEvent, NotifyFormat};
 pub use problem::{ConfigError, Origin, Problem};
 pub use schema::schema;
 pub use secret::SecretRef;

@@ -72,6 +72,13 @@ macro_rules! fragment {
     (postgres take) => {
         " for update of run skip locked"
     };
+    // The same where there is but one table.
+    (sqlite skip) => {
+        ""
+    };
+    (postgres skip) => {
+        " for update skip locked"
+    };
     // The texts, or the numbers, of a JSON list.
     (sqlite texts $of:literal) => {
         concat!("(select value from json_each(", $of, "))")

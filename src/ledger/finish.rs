@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::column::{At, Json};
 use super::dialect::{Text, text};
 use super::lease::held;
+use super::notices;
 use super::rejections::settle_rejections;
 use super::statement::{execute, fetch_optional};
 use super::store::Tx;
@@ -85,7 +86,9 @@ impl Ledger {
                 settle_rejections(&mut tx, &lease, now).await?;
                 unmark(&mut tx, &lease).await?;
             }
+            let before = notices::standing(&mut tx, &lease.run.sync).await?;
             move_sync(&mut tx, &lease, &finish, now).await?;
+            notices::tell_outcome(&mut tx, &lease, finish.state, before, now).await?;
         }
         tx.tell(lease.run.id);
         tx.ring();
@@ -159,6 +162,8 @@ async fn move_sync(
                watermark = case when $2 is not null and (watermark is null or watermark < $2) then $2
                            else watermark end,
                fingerprint = coalesce($4, fingerprint),
+               stale_at = case when $2 is not null and (watermark is null or watermark < $2) then null
+                          else stale_at end,
                last_full_at = case when $5 then $3 else last_full_at end,
                blocked_code = case when $6 then null when $7 is not null then $7 else blocked_code end,
                blocked_since = case when $6 then null when $7 is not null then coalesce(blocked_since, $3)

@@ -2,7 +2,7 @@
 //!
 //! One transaction per promise: a delivery and its run commit together before the callback is answered; keys are
 //! marked in flight before a group of batches goes out; a group's digests, rejections and counts commit together;
-//! the watermark moves last, with the outcome. Every write of a run carries the lease's epoch and changes one row
+//! the watermark moves last, with the outcome and the notices that tell of it. Every write of a run carries the lease's epoch and changes one row
 //! of `runs`, or the lease is lost and nothing changes.
 
 mod ask;
@@ -20,6 +20,8 @@ mod idempotency;
 mod inbox;
 mod lease;
 mod lookup;
+mod notices;
+mod outbox;
 mod postgres;
 mod prune;
 mod queue;
@@ -52,6 +54,8 @@ pub use deliveries::{Decision, Delivery, NewDelivery, Recorded};
 pub use error::LedgerError;
 pub use finish::Finish;
 pub use lease::{Checkpoint, Lease};
+pub use notices::Subscriber;
+pub use outbox::{Backlog, Notice};
 pub use prune::Pruned;
 pub use queue::{Enqueued, Idempotency, NewRun};
 pub use refused::RefusedDelivery;

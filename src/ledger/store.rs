@@ -1,17 +1,17 @@
 //! The database behind the ledger, and a transaction in it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::LedgerError;
 use super::column::At;
 use super::herald::Herald;
 use super::postgres::{Server, Session};
 use super::sqlite::File;
 use super::statement::fetch_one;
+use super::{LedgerError, Subscriber};
 use crate::clock::Clock;
 use crate::run::RunId;
 
@@ -20,6 +20,8 @@ pub(super) struct Store {
     pub database: Database,
     pub herald: Arc<Herald>,
     pub clock: Clock,
+    /// Who is to be told of what happens.
+    subscribers: RwLock<Arc<[Subscriber]>>,
 }
 
 pub(super) enum Database {
@@ -49,7 +51,7 @@ pub(super) enum Side<'t> {
 
 impl Store {
     pub(super) fn new(database: Database, clock: Clock) -> Self {
-        Self { database, herald: Arc::new(Herald::new()), clock }
+        Self { database, herald: Arc::new(Herald::new()), clock, subscribers: RwLock::default() }
     }
 
     /// Begins a write. On SQLite writes wait for one another here, in order, rather than in the database.
@@ -77,6 +79,10 @@ impl Store {
         Ok(self.tx(inner))
     }
 
+    pub(super) fn subscribe(&self, subscribers: Vec<Subscriber>) {
+        *self.subscribers.write().unwrap_or_else(PoisonError::into_inner) = subscribers.into();
+    }
+
     fn tx(self: &Arc<Self>, inner: Inner) -> Tx {
         Tx { inner, store: self.clone(), told: Vec::new(), rings: false }
     }
@@ -99,6 +105,11 @@ impl Tx {
         let now: Result<At, sqlx::Error> =
             fetch_one!(self, query_scalar("-- ledger::now\n select ledger_now()"));
         now.map(|now| now.0).map_err(LedgerError::during(what))
+    }
+
+    /// Who is to be told of what happens.
+    pub(super) fn subscribers(&self) -> Arc<[Subscriber]> {
+        self.store.subscribers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Once it is committed, whoever watches hears that this run changed.

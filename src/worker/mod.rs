@@ -6,10 +6,11 @@
 mod attempt;
 mod heartbeat;
 mod measure;
+mod notices;
+mod own;
 mod schedule;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,7 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config;
 use crate::ledger::Ledger;
+use crate::notify::Receiver;
 use crate::sync::Rooms;
+use own::Own;
 
 /// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +40,10 @@ pub trait Syncs: Send + Sync + 'static {
     /// # Errors
     /// One sentence on what is wrong with them.
     fn rooms(&self, sync: &str) -> Result<Rooms, String>;
+    /// Who is told of what happens.
+    fn receivers(&self) -> Vec<Arc<Receiver>> {
+        Vec::new()
+    }
 }
 
 /// The claim loop.
@@ -51,7 +58,7 @@ pub struct Worker {
     plans_only: bool,
     runs: TaskTracker,
     /// Numbers of the runs this process has.
-    own: Arc<Mutex<BTreeSet<u32>>>,
+    own: Own<u32>,
 }
 
 impl Worker {
@@ -73,7 +80,7 @@ impl Worker {
             reloaded: Arc::default(),
             plans_only: false,
             runs: TaskTracker::new(),
-            own: Arc::default(),
+            own: Own::default(),
         }
     }
 
@@ -105,6 +112,8 @@ impl Worker {
             };
             self.runs.spawn(schedule.keep());
         }
+        let stopping = CancellationToken::new();
+        let notices = (!self.plans_only).then(|| tokio::spawn(self.notices(&stopping).keep()));
         let wake = self.ledger.wake();
         while !self.draining.is_cancelled() {
             let rung = wake.notified();
@@ -119,13 +128,28 @@ impl Worker {
         }
         self.runs.close();
         self.runs.wait().await;
+        stopping.cancel();
+        if let Some(notices) = notices {
+            // It never panics, and if it did, nobody is left to be told.
+            let _ = notices.await;
+        }
+    }
+
+    fn notices(&self, stopping: &CancellationToken) -> notices::Notices {
+        notices::Notices {
+            ledger: self.ledger.clone(),
+            syncs: self.syncs.clone(),
+            clock: self.clock.clone(),
+            stopping: stopping.clone(),
+            drain: self.drain,
+        }
     }
 
     /// Claims everything claimable.
     async fn claim_all(&self) {
         let ids = self.syncs.ids();
         while !self.draining.is_cancelled() {
-            let own: Vec<u32> = locked(&self.own).iter().copied().collect();
+            let own = self.own.numbers();
             let claimed = match self.plans_only {
                 true => self.ledger.claim_plan(&ids, &own).await,
                 false => self.ledger.claim_beside(&ids, &own).await,
@@ -140,7 +164,7 @@ impl Worker {
                         drain: self.drain,
                         draining: self.draining.clone(),
                     };
-                    let ours = Ours::new(self.own.clone(), lease.number);
+                    let ours = self.own.take(lease.number);
                     self.runs.spawn(async move {
                         attempt.see_through(lease).await;
                         drop(ours);
@@ -154,28 +178,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// A run of this process, until dropped, however its task ends.
-struct Ours {
-    own: Arc<Mutex<BTreeSet<u32>>>,
-    number: u32,
-}
-
-impl Ours {
-    fn new(own: Arc<Mutex<BTreeSet<u32>>>, number: u32) -> Self {
-        locked(&own).insert(number);
-        Self { own, number }
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        locked(&self.own).remove(&self.number);
-    }
-}
-
-fn locked(own: &Mutex<BTreeSet<u32>>) -> MutexGuard<'_, BTreeSet<u32>> {
-    // A set of numbers is whole between any two of its operations.
-    own.lock().unwrap_or_else(PoisonError::into_inner)
 }

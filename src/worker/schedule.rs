@@ -1,4 +1,4 @@
-//! What happens by the clock: the cadence's runs, probes of blocked syncs, pruning.
+//! What happens by the clock: the cadence's runs, watermarks that stand still, probes of blocked syncs, pruning.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -38,11 +38,13 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) async fn keep(self) {
         let cadence = self.every(LOOK_EVERY, "cadence", || self.start_due());
+        let staleness = self.every(LOOK_EVERY, "staleness", || self.note_staleness());
         let prune = self
             .every(PRUNE_EVERY, "prune", || async { self.ledger.prune(self.clock.now()).await.map(drop) });
         // Each on its own: a probe may wait half a minute for its answer, and no slot waits with it.
         let (cadence, probe, prune) = (Box::pin(cadence), Box::pin(self.probe_on()), Box::pin(prune));
-        let all = async { tokio::join!(cadence, probe, prune) };
+        let staleness = Box::pin(staleness);
+        let all = async { tokio::join!(cadence, staleness, probe, prune) };
         self.draining.run_until_cancelled(all).await;
     }
 
@@ -88,6 +90,16 @@ impl Schedule {
             if let Some(slot) = last_due(&cadence, last, now) {
                 let run = by_the_clock(&sync, Mode::Delta, "cadence");
                 self.ledger.take_slot(&sync, slot, Some(run)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has it told where a watermark has stood still for longer than the cadence allows.
+    async fn note_staleness(&self) -> Result<(), LedgerError> {
+        for (sync, cadence) in self.syncs.cadences() {
+            if let Some(secs) = cadence.stale_after_secs {
+                self.ledger.note_staleness(&sync, Duration::from_secs(secs)).await?;
             }
         }
         Ok(())

@@ -2,8 +2,10 @@
 
 use peak_braze::sandbox::{DataType, Permission};
 
+use crate::notices::told_of;
 use crate::support::app::{Setup, TABLE, TestApp};
 use crate::support::command::{Told, peak_braze};
+use crate::support::hook::Hook;
 
 /// A ready config with its service stopped.
 async fn stopped(setup: Setup) -> TestApp {
@@ -154,6 +156,34 @@ async fn a_sync_that_nobody_may_start_or_that_is_paused_is_a_warning() {
     says(text, "warning", &["sync predictions", "is paused", "resume"]);
     says(text, "warning", &["sync predictions", "runs only when triggered"]);
     says(text, "warning", &["sync predictions", "[syncs.guards] does not act yet"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_receiver_of_notices_is_named_and_nothing_is_posted() {
+    let receiver = Hook::start().await;
+    let mut setup = told_of("failed stale", &receiver);
+    setup.notify += &format!(
+        "[[notify]]\nurl = \"{}\"\nformat = \"peak\"\nauthorization = \"file:peak\"\n\
+         on = [\"succeeded\"]\nsyncs = [\"predictions\"]\n",
+        receiver.url()
+    );
+    let mut app = stopped(setup).await;
+    let told = check(&app, &[]).await;
+    let text = told.ended(0);
+    says(text, "ok", &["notify[0]", "127.0.0.1", "standard, signed: failed, stale of all syncs"]);
+    says(text, "ok", &["notify[1]", "peak, authorized: succeeded of predictions"]);
+    says(text, "warning", &["notify", "cadence.stale_after"]);
+    assert!(
+        !text.contains("/hook") && !text.contains("a-peak-api-key"),
+        "an address may be a secret: {text}"
+    );
+    app.change(|setup| setup.cadence = "stale_after = \"26h\"".to_owned());
+    std::fs::remove_file(app.path("peak")).expect("it was there");
+    let told = check(&app, &[]).await;
+    let text = told.ended(1);
+    says(text, "failed", &["notify[1]", "authorization", "nobody is told"]);
+    assert!(!text.contains("cadence.stale_after"), "{text}");
+    assert_eq!(receiver.posts().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

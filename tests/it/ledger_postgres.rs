@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::clock::Clock;
-use peak_braze::config;
-use peak_braze::ledger::{Ledger, LedgerError, Recorded};
+use peak_braze::config::{self, NotifyEvent};
+use peak_braze::ledger::{Finish, Ledger, LedgerError, Notice, Recorded, Subscriber};
 use peak_braze::run::{Mode, RunState};
 use sqlx::PgPool;
 
@@ -135,6 +136,35 @@ async fn a_run_queued_at_one_replica_wakes_the_others() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it hears");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_replicas_one_tells() {
+    let bed = bed().await;
+    let replicas = [bed.ledger.clone(), bed.replica().await, bed.replica().await];
+    let everything = NotifyEvent::ALL.to_vec();
+    for replica in &replicas {
+        let subscriber = Subscriber { receiver: "hook".to_owned(), on: everything.clone(), syncs: None };
+        replica.subscribe(vec![subscriber]);
+    }
+    for replica in &replicas {
+        queue(&bed.ledger, Mode::Delta).await;
+        let end = Finish { watermark: Some(start()), ..ending(RunState::Succeeded) };
+        replica.finish(claim(replica).await, end).await.expect("finished");
+    }
+    bed.time.advance(TimeDelta::hours(2)).await;
+    let hour = Duration::from_secs(3_600);
+    for looked in join_all(replicas.iter().map(|replica| replica.note_staleness(SYNC, hour))).await {
+        looked.expect("a look");
+    }
+    let claims = join_all(replicas.iter().map(|replica| replica.claim_notices("hook", 9, &[]))).await;
+    let notices: Vec<Notice> = claims.into_iter().flat_map(|notices| notices.expect("a look")).collect();
+    let mut events: Vec<NotifyEvent> = notices.iter().map(|notice| notice.event).collect();
+    events.sort();
+    let succeeded = NotifyEvent::Succeeded;
+    assert_eq!(events, [NotifyEvent::Stale, succeeded, succeeded, succeeded]);
+    replicas[2].settle_notice(&notices[0]).await.expect("settled");
+    assert_eq!(replicas[0].backlog().await.expect("counted").pending, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,8 @@ mod layers;
 mod ledger;
 mod ledger_postgres;
 mod ledger_suite;
+mod notices;
+mod notices_delivery;
 mod peak_credentials;
 mod peak_kit;
 mod peak_look_up;

@@ -15,6 +15,7 @@ pub(super) async fn check(config: &Config, syncs: &[&config::Sync], clock: &Cloc
                 Ok(()) => report.ok(WHAT, "opens and can be written, its schema is up to date"),
                 Err(error) => report.failed(WHAT, causes(&error)),
             }
+            waiting(&ledger, report).await;
             for sync in syncs {
                 standing(&ledger, &sync.id, report).await;
             }
@@ -26,6 +27,17 @@ pub(super) async fn check(config: &Config, syncs: &[&config::Sync], clock: &Cloc
             report.warning(WHAT, says);
         }
         Err(error) => report.failed(WHAT, causes(&error)),
+    }
+}
+
+async fn waiting(ledger: &Ledger, report: &mut Report) {
+    match ledger.backlog().await.map(|backlog| (backlog.pending, backlog.oldest_at)) {
+        Ok((pending, Some(oldest_at))) => {
+            let since = oldest_at.format("%Y-%m-%d %H:%M:%SZ");
+            report.warning("notices", format!("{pending} wait to be delivered, the oldest since {since}"));
+        }
+        Ok((_, None)) => {}
+        Err(error) => report.failed("notices", causes(&error)),
     }
 }
 

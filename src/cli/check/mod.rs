@@ -1,13 +1,14 @@
 //! `peak-braze check`: the doctor. One line per check, each warning and failure with its cure; nothing is sent.
 //!
 //! ```text
-//! secrets -> ledger -> per sync: source, callback, cadence -> per destination: key -> per sync: attributes
+//! secrets -> ledger -> per sync: source, callback, cadence -> per destination: key -> per sync: attributes -> notices
 //! ```
 
 mod alike;
 mod destination;
 mod finding;
 mod ledger;
+mod notify;
 mod sample;
 mod source;
 mod sync;
@@ -48,6 +49,7 @@ pub(super) async fn run(path: &Path, args: Args) -> anyhow::Result<Done> {
         report.warning("syncs", "there are no [[syncs]]: nothing is ever sent");
     }
     destination::check_all(&config, &mapped, &clock, &mut report).await;
+    notify::check(&config, &mut report);
     Ok(if report.has_failed() { Done::Failed } else { Done::Well })
 }
 
@@ -66,9 +68,6 @@ fn check_secrets(config: &Config, report: &mut Report) {
             problems.iter().for_each(|problem| report.failed("secrets", problem));
         }
         Err(error) => report.failed("secrets", &error),
-    }
-    if !config.notify.is_empty() {
-        report.warning("notify", "[[notify]] does not act yet: nobody is told");
     }
     if config.tokens.is_empty() {
         report.warning("tokens", "there are no [[tokens]]: API and pages let nobody in");

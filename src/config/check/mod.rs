@@ -3,6 +3,7 @@
 mod attribute;
 mod destination;
 mod name;
+mod notify;
 mod secrets;
 mod server;
 mod source;
@@ -12,6 +13,7 @@ mod url;
 use super::Config;
 use super::problem::Problems;
 
+pub(super) use notify::address as notice_address;
 pub use secrets::check_secrets;
 
 /// Every rule, every problem. Looks nothing up: no file, no variable, no network.
@@ -22,6 +24,7 @@ pub(super) fn rules(config: &Config) -> Problems {
     destination::check(config, &mut problems);
     sync::check(config, &mut problems);
     attribute::check(config, &mut problems);
+    notify::check(config, &mut problems);
     problems
 }
 

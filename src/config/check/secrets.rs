@@ -120,11 +120,20 @@ impl Check {
     fn notices(&mut self, config: &Config) {
         for (index, notify) in config.notify.iter().enumerate() {
             let url_key = format!("notify[{index}].url");
-            if let Some(found) = self.url(&url_key, &notify.url) {
-                self.problems.note(&url_key, url::http(found.expose_secret(), url::Rest::Query));
+            if url::is_reference(&notify.url) {
+                self.problems.note(&url_key, notify.address());
+            }
+            let key = format!("notify[{index}].authorization");
+            if let Some(value) = notify.authorization.as_ref().and_then(|secret| self.resolve(&key, secret)) {
+                let text = value.expose_secret();
+                if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+                    self.problems
+                        .add(&key, "holds what no header can: printable ASCII on one line is needed");
+                }
+                self.alone(&key, text.strip_prefix("Bearer ").unwrap_or(text).as_bytes(), Purpose::Notice);
             }
             let key = format!("notify[{index}].secret");
-            if let Some(value) = self.resolve(&key, &notify.secret) {
+            if let Some(value) = notify.secret.as_ref().and_then(|secret| self.resolve(&key, secret)) {
                 match CallbackKey::read(CallbackScheme::Standard, value.expose_secret()) {
                     Ok(CallbackKey::Shared(bytes)) => {
                         self.alone(&key, bytes.expose_secret(), Purpose::Notice)

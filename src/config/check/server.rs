@@ -1,4 +1,4 @@
-//! `[server]`, `[ledger]`, `[[tokens]]`, `[[notify]]`.
+//! `[server]`, `[ledger]`, `[[tokens]]`.
 
 use std::collections::BTreeSet;
 
@@ -16,15 +16,6 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
             problems.add(format!("{key}.name"), "is taken by a token above; each needs its own");
         }
         check_token(config, token, &key, problems);
-    }
-    for (index, notify) in config.notify.iter().enumerate() {
-        let key = format!("notify[{index}]");
-        if !url::is_reference(&notify.url) {
-            problems.note(&format!("{key}.url"), url::http(&notify.url, url::Rest::Query));
-        }
-        if notify.on.is_empty() {
-            problems.add(format!("{key}.on"), "is empty; name at least one event, such as \"failed\"");
-        }
     }
 }
 

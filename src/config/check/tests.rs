@@ -290,6 +290,8 @@ fn empty_lists_and_duplicates_are_refused() {
         "on = []",
         "notify[0].on: is empty",
     );
+    refused("syncs = [\"from-query\"]", "syncs = []", "notify[1].syncs: is empty");
+    refused("syncs = [\"from-query\"]", "syncs = [\"nobody\"]", "notify[1].syncs[0]: names no sync");
     let many = format!("secrets = [{}]", "\"file:callback\",".repeat(9));
     refused("secrets = [\"file:callback\"]", &many, "callback.secrets: holds more than 8");
     let token = "[[tokens]]\nname = \"ops\"\ntoken = \"file:ops\"\nscopes = [\"read\"]\n[sources.warehouse]";
@@ -358,6 +360,30 @@ fn a_secret_file_that_is_not_there_is_named() {
         error.contains("/nowhere/x.toml:17: tokens[0].token: secret file /nowhere/ops cannot be read"),
         "{error}"
     );
+}
+
+#[test]
+fn every_receiver_gets_the_proof_it_looks_at() {
+    refused("secret = \"file:notify\"\n", "", "notify[0].secret: is missing");
+    refused("secret = \"file:notify\"\n", "secret = \"file:notify\"\nformat = \"slack\"\n", "signs nothing");
+    refused("authorization = \"file:peak\"\n", "", "notify[1].authorization: is missing");
+    for (from, to) in [
+        ("secret = \"file:notify\"\n", "authorization = \"file:peak\"\n"),
+        ("secret = \"file:notify\"\n", "format = \"slack\"\n"),
+    ] {
+        assert!(parse(&FULL.replacen(from, to, 1), Path::new("x.toml")).is_ok(), "{to}");
+    }
+}
+
+#[test]
+fn an_authorization_that_no_header_holds_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("key"), "a\nb").expect("a written secret");
+    let text =
+        "[[notify]]\nurl = \"https://hooks.example\"\nauthorization = \"file:key\"\non = [\"failed\"]\n";
+    let config = parse(text, &folder.path().join("x.toml")).expect("the file itself is valid");
+    let error = check_secrets(&config).expect_err("two lines").to_string();
+    assert!(error.contains("notify[0].authorization: holds what no header can"), "{error}");
 }
 
 #[test]

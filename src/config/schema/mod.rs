@@ -3,6 +3,7 @@
 //! Custom refusals hang on the names under `$defs`; `$comment` carries the reason of a bound.
 
 mod destination;
+mod notify;
 mod server;
 mod source;
 mod sync;
@@ -22,7 +23,7 @@ pub fn schema() -> Value {
             ("sources", named("Warehouses by name.", source::source())),
             ("destinations", named("Braze workspaces by name.", destination::destination())),
             ("syncs", list("What is sent from where to where.", sync::sync())),
-            ("notify", list("Receivers of outgoing notices, signed as Standard Webhooks.", server::notify())),
+            ("notify", list("Receivers of outgoing notices, signed as Standard Webhooks.", notify::notify())),
         ],
         &[],
     );

@@ -1,4 +1,4 @@
-//! `[server]`, `[ledger]`, `[[tokens]]`, `[[notify]]`.
+//! `[server]`, `[ledger]`, `[[tokens]]`.
 
 use serde_json::Value;
 
@@ -48,18 +48,5 @@ pub(super) fn token() -> Value {
             ("syncs", list("Only these syncs; absent: all.", text("A sync's id."))),
         ],
         &["name", "token", "scopes"],
-    )
-}
-
-pub(super) fn notify() -> Value {
-    let events = ["failed", "partial", "held", "stale", "succeeded"];
-    table(
-        "A receiver of outgoing notices.",
-        vec![
-            ("url", text("Where notices are posted; https, except loopback; may be env:NAME or file:PATH.")),
-            ("secret", secret("Signs the notices: base64, 24 bytes or more.")),
-            ("on", list("Which events are told.", word("An event.", &events))),
-        ],
-        &["url", "secret", "on"],
     )
 }

@@ -3,6 +3,7 @@
 
 pub mod deliveries;
 pub mod lease;
+pub mod notices;
 pub mod outcome;
 pub mod queue;
 pub mod sent;
@@ -37,6 +38,11 @@ macro_rules! told_by {
                 a_blocked_sync_is_freed_by_a_success, a_finished_run_never_changes,
                 pruning_keeps_what_is_still_needed, pruning_goes_in_steps_to_the_end,
                 an_id_that_comes_again_after_pruning_is_listed_with_its_new_run;
+            notices: an_outcome_and_its_notice_are_one, plans_and_cancelled_runs_are_not_told,
+                everybody_is_told_what_they_asked_for, a_notice_is_claimed_by_one,
+                a_notice_comes_round_again_with_its_id, a_standstill_is_told_once_until_it_is_over,
+                trouble_begins_and_ends_once,
+                a_wait_set_by_a_clock_that_was_ahead_is_over, what_nobody_will_be_told_goes;
             sent: what_was_recorded_is_remembered, what_was_left_in_flight_is_in_doubt,
                 what_was_in_flight_to_another_workspace_is_in_doubt_there,
                 a_plan_leaves_alone_what_an_active_run_has_in_flight, rejections_count_runs_and_begin_anew,

@@ -36,6 +36,8 @@ pub struct Setup {
     pub files: Vec<(&'static str, &'static str)>,
     /// What stands under `[syncs.cadence]`.
     pub cadence: String,
+    /// The `[[notify]]` tables.
+    pub notify: String,
     /// What stands under `[server]`.
     pub server: String,
     /// Where the ledger is.
@@ -76,6 +78,7 @@ impl Default for Setup {
             callback: String::new(),
             files: Vec::new(),
             cadence: String::new(),
+            notify: String::new(),
             server: String::new(),
             ledger_url: "sqlite://ledger.db".to_owned(),
             ledger: String::new(),
@@ -320,7 +323,7 @@ pub fn assert_identities(run: &Run) {
 
 /// The config file of a setup.
 pub fn config(setup: &Setup, braze: &str) -> String {
-    let Setup { attributes, destination, sync, server, ledger, ledger_url, callback, .. } = setup;
+    let Setup { attributes, destination, sync, server, ledger, ledger_url, callback, notify, .. } = setup;
     let cadence = match setup.cadence.as_str() {
         "" => String::new(),
         cadence => format!("  [syncs.cadence]\n  {cadence}"),
@@ -367,6 +370,8 @@ updated_at = "updated_at"
 {cadence}
 
 {attributes}
+
+{notify}
 "#
     )
 }

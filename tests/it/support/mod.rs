@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod command;
+pub mod hook;
 pub mod peak;
 pub mod postgres;
 pub mod process;
