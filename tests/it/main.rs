@@ -34,6 +34,9 @@ mod recovery;
 mod reload;
 mod resets;
 mod settle;
+#[cfg(feature = "s3")]
+mod source_bucket;
+mod source_files;
 mod source_gone;
 mod source_postgres;
 mod source_redshift;

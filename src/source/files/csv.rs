@@ -77,12 +77,13 @@ impl Csv {
 
     /// A record with too few or too many values was taken apart wrongly, and so may be those after it: the file is
     /// refused rather than guessed at. A last line that is cut short is still being written.
-    fn require_whole(&self, part: &Part, record: &ByteRecord) -> Result<(), SourceError> {
+    fn require_whole(&mut self, part: &Part, record: &ByteRecord) -> Result<(), SourceError> {
         let (values, names) = (record.len(), self.columns.len());
         if values == names {
             return Ok(());
         }
-        if values < names && self.reader.is_done() && !self.gauge.ends_a_line() {
+        let is_last = matches!(self.reader.read_byte_record(&mut ByteRecord::new()), Ok(false));
+        if values < names && is_last && !self.gauge.ends_a_line() {
             return Err(part.unready("ends within a line: it is still being written"));
         }
         let line = record.position().map_or(0, csv::Position::line);

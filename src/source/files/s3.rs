@@ -98,7 +98,7 @@ impl Bucket {
     fn failed(&self, error: &Error) -> SourceError {
         let bucket = &self.name;
         match error {
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            error if is_refusal(error) => {
                 SourceError::Refused(format!("bucket {bucket} may not be read: check key, role and policy"))
             }
             Error::NotFound { .. } => {
@@ -106,6 +106,16 @@ impl Bucket {
             }
             _ => SourceError::Unreachable(format!("bucket {bucket} cannot be read for now")),
         }
+    }
+}
+
+/// A refused listing comes without a kind of its own: its status stands in its words alone.
+fn is_refusal(error: &Error) -> bool {
+    let words = ["status code: 401", "status code: 403"];
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
+        Error::Generic { source, .. } => words.iter().any(|word| source.to_string().contains(word)),
+        _ => false,
     }
 }
 

@@ -12,8 +12,14 @@ pub struct Told {
 
 /// Runs `peak-braze --config CONFIG ARGS` with pipes for a terminal.
 pub async fn peak_braze(config: &Path, args: &[&str]) -> Told {
+    peak_braze_in(&[], config, args).await
+}
+
+/// The same in an environment.
+pub async fn peak_braze_in(environment: &[(&str, &str)], config: &Path, args: &[&str]) -> Told {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peak-braze"));
     command.arg("--config").arg(config).args(args).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command.envs(environment.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it is waited for");
     told(output.expect("the binary runs"))
 }
