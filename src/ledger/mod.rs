@@ -32,6 +32,7 @@ mod row;
 mod rows;
 mod runs;
 mod sent;
+mod shares;
 mod slots;
 mod sqlite;
 mod statement;
