@@ -25,6 +25,9 @@ pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<()> {
     if let Some(addr) = app.addr() {
         println!("peak-braze listens on {addr}");
     }
+    if let Some(url) = app.pages_url() {
+        println!("Pages: {url} (sign in with a token of the config)");
+    }
     while signals.next().await == Asked::Reload {
         if let Err(error) = app.reload().await {
             tracing::error!("config not reloaded, the old one stays in force: {error:#}");
