@@ -29,6 +29,7 @@ pub(super) fn charts(visitor: &Visitor, sync: &Seen<'_>) -> Markup {
             (durations(visitor, &runs, &slots))
             (verdicts(&runs, &slots))
             (freshness(visitor, sync, &runs))
+            (requests(&runs, &slots))
         }
     }
 }
@@ -169,6 +170,32 @@ fn verdicts(runs: &[&Run], slots: &[Slot]) -> Markup {
         shares: true,
         least_step: 1.0,
         label: whole,
+        value: whole,
+    }
+    .draw()
+}
+
+fn requests(runs: &[&Run], slots: &[Slot]) -> Markup {
+    let sum = |value: fn(&Tally) -> u64| runs.iter().map(|run| value(&run.tally)).sum::<u64>();
+    let (all, repeated) = (sum(|tally| tally.requests), sum(|tally| tally.retries));
+    let series = vec![
+        Series {
+            name: "first",
+            class: "accepted",
+            values: of(runs, |tally| tally.requests.saturating_sub(tally.retries)),
+        },
+        Series { name: "repeated", class: "unknown", values: of(runs, |tally| tally.retries) },
+    ];
+    Bars {
+        id: "chart-requests",
+        title: "Requests to Braze",
+        unit: "requests per run",
+        text: format!("{}, of which {} repeated an earlier one.", several(all, "request"), count(repeated)),
+        slots,
+        series,
+        shares: false,
+        least_step: 1.0,
+        label: short,
         value: whole,
     }
     .draw()

@@ -161,7 +161,7 @@ fn facts(visitor: &Visitor, sync: &Seen<'_>) -> Markup {
     let (view, now) = (&sync.view, visitor.now);
     html! {
         dl {
-            div { dt { "Fresh" } dd { (freshness(sync.config, view)) } }
+            div { dt { "Freshness" } dd { (freshness(sync.config, view)) } }
             div { dt { "Last run" } dd { (last_run(view, visitor)) } }
             div { dt { "Next run" } dd {
                 @match view.next_run_at {
@@ -190,6 +190,7 @@ pub(super) fn freshness(config: &config::Sync, view: &SyncView) -> Markup {
             (about(secs))
             @if let Some(bound) = bound { span.quiet { " of " (setting(bound)) } }
         }
+        @if bound.is_none() { span.line.quiet { "since the watermark moved" } }
         @if let Some(part) = part {
             svg.gauge viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
                 rect.rest x="0" y="0" width="100" height="6" {}

@@ -51,10 +51,10 @@ fn tally(run: &Run) -> Markup {
         (0, "Invalid values", count(tally.invalid_values)),
         (0, "Requests", count(tally.requests)),
         (1, "Repeated", count(tally.retries)),
-        (0, "Sent", bytes(tally.bytes_sent)),
+        (0, "Bytes sent", bytes(tally.bytes_sent)),
     ];
     html! {
-        div { table.tally {
+        div.box { table.tally {
             caption { "Tally" }
             tbody { @for (depth, name, number) in rows {
                 tr class={ "depth-" (depth) } { th scope="row" { (name) } td.number { (number) } }
@@ -69,7 +69,7 @@ fn by_attribute(run: &Run) -> Markup {
         return html! {};
     }
     html! {
-        div { div.scroll tabindex="0" role="region" aria-label="Data points by attribute" { table {
+        div { div.scroll tabindex="0" role="region" aria-label="Data points by attribute" { table.points {
             caption { "Data points by attribute" }
             thead { tr { th scope="col" { "Braze attribute" } th.number scope="col" { "Sent" } th.number scope="col" { "Saved" }
                 th scope="col" { span.aside { "Share sent" } } } }

@@ -76,7 +76,7 @@ fn facts(visitor: &Visitor, sync: &Seen<'_>) -> Markup {
     let cadence = config.cadence.as_ref();
     html! {
         dl.wide {
-            div { dt { "Fresh" } dd { (overview::freshness(config, view)) } }
+            div { dt { "Freshness" } dd { (overview::freshness(config, view)) } }
             div { dt { "Watermark" } dd { @match view.watermark { Some(at) => (exact(at)), None => span.quiet { "not set yet" } } } }
             div { dt { "Schedule" } dd { @match cadence.and_then(|cadence| cadence.cron.as_deref().map(|cron| (cron, &cadence.timezone))) {
                 Some((cron, zone)) => { code { (cron) } " " (zone) },
@@ -116,7 +116,7 @@ fn runs(visitor: &Visitor, id: &str, list: &Page<Run>, is_later: bool) -> Markup
     html! {
         @if list.items.is_empty() { p.quiet { "No runs yet." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="runs-name" { table.list {
+            div.scroll tabindex="0" role="region" aria-labelledby="runs-name" { table.list.short {
                 thead { tr {
                     th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Began" }
                     th scope="col" { "Brought about by" } th.number scope="col" { "Changed" } th.number scope="col" { "Accepted" }
@@ -171,7 +171,7 @@ fn mapping(config: &config::Sync) -> Markup {
             div { dt { "Unknown customers" } dd { (if config.update_existing_only { "left alone" } else { "created" }) } }
         }
         @if let Some(query) = &config.query { details #query { summary { "Query" } pre tabindex="0" role="region" aria-label="Query" { code { (query) } } } }
-        div.scroll tabindex="0" role="region" aria-label="Attributes" { table.list {
+        div.scroll tabindex="0" role="region" aria-label="Attributes" { table.list.short {
             thead { tr {
                 th scope="col" { "Braze attribute" } th scope="col" { "Column" } th scope="col" { "Type" }
                 th.number scope="col" { "Decimals" } th scope="col" { "NULL" } th scope="col" { "Over 255 characters" }
