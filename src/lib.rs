@@ -27,6 +27,7 @@ pub mod customer;
 pub mod http;
 pub mod postgres;
 pub mod run;
+pub mod share;
 pub mod standing;
 pub mod telemetry;
 

@@ -9,5 +9,6 @@ pub mod peak;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod replicas;
 pub mod snowflake;
 pub mod snowflake_wire;
