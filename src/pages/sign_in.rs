@@ -78,7 +78,7 @@ pub(super) async fn enter(
     let opened = pages.shared().tokens.open_session(entry.token.trim(), pages.setup.clock.now());
     let wrong = match opened {
         Some((cookie, caller)) if caller.may(Scope::Read) => {
-            tracing::info!(token = caller.name(), "signed in");
+            tracing::info!(actor = caller.name(), "signed in");
             let cookie = [(header::SET_COOKIE, visitor::keep(&pages, &headers, &cookie))];
             return Ok((cookie, Redirect::to(back)).into_response());
         }

@@ -134,7 +134,19 @@ impl Browser {
     }
 
     pub async fn click(&self, css: &str) {
-        self.find(css).await.click().await.expect("it can be clicked");
+        let began = tokio::time::Instant::now();
+        while let Err(error) = self.find(css).await.click().await {
+            // It was replaced by a fresh one between being found and being clicked.
+            let is_gone = error.to_string().contains("stale element");
+            assert!(is_gone && began.elapsed() < PATIENCE, "{css} cannot be clicked: {error}");
+        }
+    }
+
+    /// Follows the link that reads so.
+    pub async fn follow(&self, text: &str) {
+        let wait = self.client.wait().at_most(PATIENCE).every(LOOK_EVERY);
+        let link = wait.for_element(Locator::LinkText(text)).await.expect("a link");
+        link.click().await.expect("it leads on");
     }
 
     pub async fn type_in(&self, css: &str, text: &str) {
@@ -145,11 +157,6 @@ impl Browser {
     pub async fn press(&self, key: Key) {
         let focused = self.client.active_element().await.expect("something has the focus");
         focused.send_keys(&char::from(key).to_string()).await.expect("it takes keys");
-    }
-
-    /// What is read of an element.
-    pub async fn text(&self, css: &str) -> String {
-        self.find(css).await.text().await.expect("text")
     }
 
     /// Everything there is to read.
@@ -201,8 +208,8 @@ impl Browser {
             let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
             self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
             self.picture(&format!("{name}-{width}-{scheme}"), width).await;
-            let over = self.run("return document.documentElement.scrollWidth - window.innerWidth").await;
-            assert!(over.as_f64().expect("a number") <= 0.0, "{name} is {over} too wide at {width}");
+            let wide = self.run("return document.documentElement.scrollWidth").await;
+            assert!(wide.as_f64().expect("a number") <= f64::from(width), "{name} is {wide} wide at {width}");
             let found = self.axe().await;
             assert_eq!(found, json!([]), "{name} at {width}, {scheme}");
         }
