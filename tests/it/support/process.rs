@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use peak_braze::callback;
 use peak_braze::clock::Clock;
 use peak_braze::run::Run;
@@ -184,6 +185,16 @@ impl Service {
             }
         };
         tokio::time::timeout(PATIENCE, saying).await.expect("it says so");
+    }
+
+    /// When its log first held a line with all of these words.
+    pub fn said_at(&self, words: &[&str]) -> DateTime<Utc> {
+        let log = std::fs::read_to_string(&self.log).expect("a log");
+        let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        let line = line.unwrap_or_else(|| panic!("never said: {words:?}"));
+        // Colours come before the time.
+        let time = line.split([' ', '\u{1b}', 'm']).find(|word| word.ends_with('Z')).expect("a time");
+        time.parse().expect("a time")
     }
 
     /// SIGTERM, and the exit status.
