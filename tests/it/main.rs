@@ -22,6 +22,8 @@ mod ledger_postgres;
 mod ledger_suite;
 mod notices;
 mod notices_delivery;
+mod pages;
+mod pages_browser;
 mod peak_credentials;
 mod peak_kit;
 mod peak_look_up;
