@@ -1,5 +1,6 @@
 //! The one place where things are built and joined: config in, a running service out; reload and drain.
 
+mod gauges;
 mod rooms;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::telemetry;
 use crate::worker::{Syncs, Worker};
 
+use gauges::Gauges;
 use rooms::Configured;
 
 /// A running service.
@@ -28,6 +30,8 @@ pub struct App {
     api: Option<Arc<Api>>,
     served: Option<(SocketAddr, JoinHandle<()>)>,
     worked: Option<JoinHandle<()>>,
+    /// Looks figures up, where there is somebody to be shown them.
+    measured: Option<JoinHandle<()>>,
     /// Tells the worker of a reload.
     reloaded: Arc<Notify>,
     draining: CancellationToken,
@@ -63,6 +67,7 @@ impl App {
             api: None,
             served: None,
             worked: None,
+            measured: None,
             reloaded: Arc::default(),
             draining: CancellationToken::new(),
             drain: Duration::from_secs(config.server.drain_secs),
@@ -103,6 +108,13 @@ impl App {
             .await
             .with_context(|| format!("server.listen {}", settings.listen))?;
         let addr = server.local_addr();
+        let gauges = Gauges {
+            ledger: self.ledger.clone(),
+            configured: self.configured.clone(),
+            clock: options.clock.clone(),
+            metrics: telemetry::metrics()?,
+        };
+        self.measured = Some(tokio::spawn(gauges.keep(self.draining.clone())));
         let router = crate::api::router(api.clone());
         let served = tokio::spawn(server.serve(router, self.draining.clone()));
         self.api = Some(api);
@@ -127,6 +139,12 @@ impl App {
     /// # Errors
     /// When the new file cannot be used: everything stays as it was.
     pub async fn reload(&self) -> anyhow::Result<()> {
+        let done = self.read_again().await;
+        gauges::reloaded(if done.is_ok() { "done" } else { "refused" }, 1);
+        done
+    }
+
+    async fn read_again(&self) -> anyhow::Result<()> {
         let config = load(&self.config_path)?;
         let built = self.configured.prepare(&config).await?;
         if let Some(api) = &self.api {
@@ -148,6 +166,9 @@ impl App {
             }
             if let Some((_, served)) = self.served {
                 let _ = served.await;
+            }
+            if let Some(measured) = self.measured {
+                let _ = measured.await;
             }
             self.ledger.close().await;
         };

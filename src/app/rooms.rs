@@ -50,6 +50,16 @@ impl Configured {
         *self.built.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(built);
     }
 
+    /// The syncs in force.
+    pub(super) fn syncs(&self) -> Vec<Arc<config::Sync>> {
+        self.built().syncs.values().cloned().collect()
+    }
+
+    /// The workspaces in force.
+    pub(super) fn destinations(&self) -> Vec<Arc<Braze>> {
+        self.built().destinations.values().map(|(_, braze)| braze.clone()).collect()
+    }
+
     fn built(&self) -> Arc<Built> {
         self.built.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

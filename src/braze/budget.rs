@@ -109,6 +109,19 @@ impl Budget {
         self.state().take(now, in_flight)
     }
 
+    /// Requests that may still start now, by window: `3s`, `hour` where it has a share, and what Braze `told` remains.
+    pub(super) fn left(&self, now: Instant) -> Vec<(&'static str, u64)> {
+        let state = self.state();
+        let in_window = state.ring.iter().rev().take_while(|start| **start + WINDOW > now).count();
+        let mut left = vec![("3s", u64::from(state.limit).saturating_sub(in_window as u64))];
+        if let Some(hour) = &state.hour {
+            left.push(("hour", u64::from(hour.limit.saturating_sub(hour.used_at(now)))));
+        }
+        let told = state.remaining.filter(|known| known.until > now);
+        left.extend(told.map(|known| ("told", u64::from(known.requests))));
+        left
+    }
+
     /// Takes in what an answer tells of Braze's window.
     pub(super) fn learn(&self, told: &Told, now: Instant, wall: DateTime<Utc>) {
         let Some(wait) = told.reset.closest_wait(wall) else { return };
@@ -183,6 +196,13 @@ impl Hour {
 
     fn second(&self, now: Instant) -> u64 {
         (now - self.from).as_secs()
+    }
+
+    /// Starts in the hour before `now`.
+    fn used_at(&self, now: Instant) -> u32 {
+        let second = self.second(now);
+        let over = self.seconds.iter().take_while(|(oldest, _)| oldest + HOUR_SECS < second);
+        self.used - over.map(|(_, count)| count).sum::<u32>()
     }
 
     fn free_at(&mut self, now: Instant) -> Option<Instant> {
@@ -296,6 +316,19 @@ mod tests {
 
     fn told(limit: u32, remaining: u32, reset_secs: u64) -> Told {
         Told { limit: Some(limit), remaining, reset: Announced::In(Duration::from_secs(reset_secs)) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_is_what_may_still_start() {
+        let budget = Budget::new(30, Some(100), Instant::now());
+        assert_eq!(budget.left(Instant::now()), [("3s", 0), ("hour", 100)]);
+        tokio::time::sleep(WINDOW).await;
+        assert_eq!(budget.left(Instant::now()), [("3s", 30), ("hour", 100)]);
+        assert_eq!(budget.take(Instant::now(), 0), Leave::Granted);
+        budget.learn(&told(30, 7, 3), Instant::now(), DateTime::<Utc>::UNIX_EPOCH);
+        assert_eq!(budget.left(Instant::now()), [("3s", 29), ("hour", 99), ("told", 7)]);
+        tokio::time::sleep(Duration::from_secs(HOUR_SECS + 1)).await;
+        assert_eq!(budget.left(Instant::now()), [("3s", 30), ("hour", 100)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use super::budget::{Budget, Leave};
 use super::chance::Chance;
 use super::concurrency::{Concurrency, Felt, Slot};
 use super::hold::{HoldReason, Holds};
+use super::measure::{self, Wait, Waited};
 use super::verdict::Reply;
 use crate::clock::Clock;
 use crate::config;
@@ -32,6 +33,18 @@ pub(super) struct Gate {
     concurrency: Concurrency,
     budget: Budget,
     clock: Clock,
+    waited: Waited,
+}
+
+/// How the gate stands, for whoever watches.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) in_flight: usize,
+    pub(super) concurrency: f64,
+    pub(super) hold: Duration,
+    pub(super) failing: Duration,
+    /// Requests that may still start, by window.
+    pub(super) left: Vec<(&'static str, u64)>,
 }
 
 impl Gate {
@@ -47,6 +60,7 @@ impl Gate {
             concurrency: Concurrency::new(settings.max_in_flight, now),
             budget: Budget::new(settings.requests_per_3s, settings.requests_per_hour, now),
             clock,
+            waited: Waited::default(),
         }
     }
 
@@ -62,7 +76,10 @@ impl Gate {
     pub(super) async fn enter(&self) -> Slot<'_> {
         let _turn = self.turnstile.lock().await;
         loop {
+            let is_held = self.holds.until(Instant::now()).is_some();
+            let waiting = is_held.then(|| self.waited.during(&self.name, Wait::Hold));
             self.holds.passed().await;
+            drop(waiting);
             self.concurrency.room().await;
             let now = Instant::now();
             if self.holds.until(now).is_some() {
@@ -70,7 +87,10 @@ impl Gate {
             }
             match self.budget.take(now, self.concurrency.in_flight()) {
                 Leave::Granted => return self.concurrency.slot(now),
-                Leave::NotBefore(at) => tokio::time::sleep_until(at).await,
+                Leave::NotBefore(at) => {
+                    let _waiting = self.waited.during(&self.name, Wait::Pace);
+                    tokio::time::sleep_until(at).await;
+                }
                 Leave::HourSpent(at) => self.holds.extend(at - now, HoldReason::BudgetHour),
                 Leave::NothingRemains(at) => self.holds.extend(at - now, HoldReason::AnnouncedReset),
                 Leave::MayBeTaken(at) => {
@@ -84,6 +104,7 @@ impl Gate {
     /// Takes in how a request went.
     pub(super) fn heard(&self, slot: &Slot<'_>, reply: &Reply, told: Option<Told>) {
         let now = Instant::now();
+        measure::answered(&self.name, reply, slot.started_at);
         match reply {
             Reply::RateLimited(announced) => self.limited(slot, *announced, now),
             Reply::Down => self.failed(slot, now),
@@ -94,6 +115,19 @@ impl Gate {
                     self.budget.learn(&told, now, self.clock.now());
                 }
             }
+        }
+    }
+
+    /// How it stands now.
+    pub(super) fn standing(&self) -> Standing {
+        let now = Instant::now();
+        let (in_flight, concurrency) = self.concurrency.standing();
+        Standing {
+            in_flight,
+            concurrency,
+            hold: self.holds.until(now).map_or(Duration::ZERO, |until| until - now),
+            failing: self.breaker.failing_since().map_or(Duration::ZERO, |since| now - since),
+            left: self.budget.left(now),
         }
     }
 

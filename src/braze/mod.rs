@@ -21,6 +21,7 @@ mod destination;
 mod endpoint;
 mod gate;
 mod hold;
+mod measure;
 mod parts;
 mod pusher;
 mod stop;

@@ -179,16 +179,10 @@ impl Pusher {
     }
 
     fn log(&self, part: &Part, reply: &Reply, status: Option<u16>) {
-        let class = match reply {
-            Reply::Settled { .. } | Reply::Fatal(_) | Reply::RateLimited(_) => return,
-            Reply::Unaccounted { .. } => "unaccounted",
-            Reply::Unplaceable => "unplaceable",
-            Reply::Unreadable => "unreadable",
-            Reply::TooMany => "too_many",
-            Reply::TooLarge => "too_large",
-            Reply::Refused => "refused",
-            Reply::Down => "down",
-        };
+        if matches!(reply, Reply::Settled { .. } | Reply::Fatal(_) | Reply::RateLimited(_)) {
+            return;
+        }
+        let class = reply.class();
         let (destination, updates, attempt) = (&self.braze.name, part.len(), part.tries + 1);
         tracing::info!(
             destination,

@@ -17,6 +17,7 @@ use super::store::Tx;
 use super::{Finish, Ledger, LedgerError};
 use crate::customer::Position;
 use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Tally, Window};
+use crate::telemetry::metric;
 
 /// How often a run may crash its process before it is given up. Source: contract, run error `crashed`.
 const MOST_CRASHES: i64 = 5;
@@ -182,7 +183,11 @@ impl Ledger {
             was_full: false,
             blocks: false,
         };
+        let sync = lease.run.sync.clone();
         self.finish(lease.clone(), finish).await?;
+        // No worker sees it end.
+        metrics::counter!(metric::RUNS, "sync" => sync.clone(), "state" => "failed").increment(1);
+        metrics::counter!(metric::RUN_ERRORS, "sync" => sync, "code" => "crashed").increment(1);
         Ok(true)
     }
 

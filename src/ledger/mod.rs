@@ -33,6 +33,7 @@ mod runs;
 mod sent;
 mod slots;
 mod sqlite;
+mod standing;
 mod statement;
 mod store;
 mod syncs;
@@ -62,6 +63,7 @@ pub use refused::RefusedDelivery;
 pub use rejections::{NewRejection, Rejection};
 pub use runs::{Page, RunFilter};
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
+pub use standing::OpenRun;
 pub use syncs::{Blocked, SyncState};
 
 /// The ledger. Cheap to clone.

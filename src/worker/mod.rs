@@ -101,7 +101,7 @@ impl Worker {
 
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
     pub async fn work(self) {
-        measure::describe();
+        measure::begin(&self.syncs.ids());
         if !self.plans_only {
             let schedule = schedule::Schedule {
                 ledger: self.ledger.clone(),
