@@ -33,6 +33,12 @@ pub(super) fn connections(open: usize) {
     gauge!(CONNECTIONS).set(open as f64);
 }
 
+/// Shows from zero on what is seldom counted.
+pub(super) fn begin() {
+    counter!(CONNECTIONS_REFUSED).increment(0);
+    connections(0);
+}
+
 pub(super) fn connection_refused() {
     counter!(CONNECTIONS_REFUSED).increment(1);
 }

@@ -2,6 +2,7 @@
 
 mod gauges;
 mod rooms;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,7 @@ impl App {
     /// When the config, a secret, the ledger or the address cannot be used: one line that names it.
     pub async fn start(config_path: &Path, options: Options) -> anyhow::Result<Self> {
         let config = load(config_path)?;
+        traces::start(&config.telemetry)?;
         let ledger = Ledger::open(&config.ledger, options.clock.clone()).await?;
         let configured = Arc::new(Configured::new(&config, ledger.clone(), options.clock.clone()).await?);
         let mut app = Self {
@@ -171,6 +173,7 @@ impl App {
                 let _ = measured.await;
             }
             self.ledger.close().await;
+            telemetry::trace::flush(traces::LAST_EXPORT).await;
         };
         if tokio::time::timeout(self.drain, all).await.is_err() {
             tracing::warn!("drained no further: drain_secs are over");

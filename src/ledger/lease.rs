@@ -42,6 +42,8 @@ pub struct Lease {
     pub checkpoint: Option<Checkpoint>,
     /// Whether somebody asked for it to be cancelled.
     pub cancel_requested: bool,
+    /// Where the run stands in the trace of what asked for it; none where none was recorded.
+    pub traceparent: Option<String>,
 }
 
 /// How far a run has come, for good: everything up to `position` is counted and recorded.
@@ -116,6 +118,7 @@ impl Ledger {
                 customers: row.customers.map(|customers| customers.0),
                 checkpoint: row.checkpoint.map(|checkpoint| checkpoint.0),
                 cancel_requested: row.cancel_requested,
+                traceparent: row.traceparent,
                 run,
             };
             if !self.give_up_on_crashes(&lease).await? {

@@ -1,6 +1,8 @@
 //! Logs, metrics and traces: where they go, in which form. Field names are those of the rooms: `run.id`, `sync`.
 
+pub mod export;
 pub mod metric;
+pub mod trace;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::run::{RunError, RunState};
 use crate::sync::{self, Claim, Stopped};
+use crate::telemetry::trace;
 
 /// How long a run waits after its attempt was cut short by a panic or by the ledger.
 const AFTER_A_FALL: TimeDelta = TimeDelta::seconds(5);
@@ -35,14 +36,21 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Runs the run, and records how the attempt ended.
     pub(super) async fn see_through(self, lease: Lease) {
-        let span = tracing::info_span!("run", run.id = %lease.run.id, sync = %lease.run.sync, attempt = lease.run.attempt);
-        async {
+        let traced = trace::resumed("run", lease.traceparent.as_deref());
+        let span = tracing::info_span!("run", run.id = %lease.run.id, sync = %lease.run.sync,
+            attempt = lease.run.attempt, trace.id = traced.trace_id());
+        traced.set("run.id", lease.run.id.to_string());
+        traced.set("sync", lease.run.sync.clone());
+        traced.set("attempt", i64::from(lease.run.attempt));
+        traced.set("mode", lease.run.mode.as_str());
+        let attempt = async {
             tracing::info!(mode = %lease.run.mode, "run claimed");
             measure::claimed(&lease);
             let claimed_at = Instant::now();
             // Whatever panics, the process and its other runs go on.
             let ending = std::panic::AssertUnwindSafe(self.run(&lease)).catch_unwind().await;
             let ending = ending.unwrap_or(Ending::Panicked);
+            ending.tell(&traced);
             match (self.record(&lease, &ending).await, &ending) {
                 (Ok(()), Ending::Finished(finish)) => measure::finished(&lease, finish, claimed_at),
                 (Ok(()), _) => {}
@@ -51,9 +59,8 @@ impl Attempt {
                     "the attempt's end could not be recorded"
                 ),
             }
-        }
-        .instrument(span)
-        .await;
+        };
+        traced.around(Box::pin(attempt.instrument(span))).await;
     }
 
     async fn run(&self, lease: &Lease) -> Ending {
@@ -143,6 +150,20 @@ enum Ending {
 }
 
 impl Ending {
+    fn tell(&self, span: &trace::Span) {
+        let (word, code) = match self {
+            Self::Finished(finish) => {
+                (finish.state.as_str(), finish.error.as_ref().map(|error| error.code.clone()))
+            }
+            Self::PutDown => ("put_down", None),
+            Self::LeaseLost => ("lease_lost", None),
+            Self::LedgerFailed(_) => ("ledger_failed", Some("ledger_unavailable".to_owned())),
+            Self::Panicked => ("panicked", Some("crashed".to_owned())),
+        };
+        span.set("state", word);
+        code.into_iter().for_each(|code| span.fail(code));
+    }
+
     fn of(stopped: Stopped, lease: &Lease) -> Self {
         match stopped {
             Stopped::Failed { error, blocks } => {

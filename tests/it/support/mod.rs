@@ -2,7 +2,9 @@
 
 pub mod api;
 pub mod app;
+pub mod collector;
 pub mod command;
+pub mod exposition;
 pub mod hook;
 pub mod peak;
 pub mod postgres;
