@@ -14,6 +14,7 @@ use crate::support::python::run_script;
 
 const RULES: &str = include_str!("../../deploy/alerts/peak-braze.rules.yaml");
 const RULE_TESTS: &str = include_str!("../../deploy/alerts/tests.yaml");
+const DAY_TESTS: &str = include_str!("../../deploy/alerts/tests.days.yaml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/peak-braze.json");
 const RUNBOOK: &str = include_str!("../../deploy/RUNBOOK.md");
 
@@ -97,8 +98,9 @@ fn what_a_query_names_is_seen() {
 #[test]
 fn the_alerts_are_rules_that_fire_when_they_should() {
     promtool(&["check", "rules", "peak-braze.rules.yaml"]);
-    promtool(&["test", "rules", "tests.yaml"]);
-    let tested: BTreeSet<&str> = values(RULE_TESTS, "alertname:").into_iter().collect();
+    promtool(&["test", "rules", "tests.yaml", "tests.days.yaml"]);
+    let tested = [RULE_TESTS, DAY_TESTS].into_iter().flat_map(|tests| values(tests, "alertname:"));
+    let tested: BTreeSet<&str> = tested.collect();
     assert_eq!(tested, alerts().into_iter().collect());
     for query in values(RULES, "expr:") {
         assert_known(query);
