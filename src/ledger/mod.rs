@@ -13,6 +13,7 @@ mod deliveries;
 mod dialect;
 mod digest_key;
 mod error;
+mod file_system;
 mod finish;
 mod forget;
 mod herald;
