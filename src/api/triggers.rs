@@ -140,7 +140,7 @@ pub(super) async fn trigger(
         idempotency: idempotency.clone(),
     };
     let span = trace::received("trigger", traceparent(&headers));
-    span.around(start(&api, &caller, &sync, idempotency, api.ledger().enqueue(run))).await
+    span.around(Box::pin(start(&api, &caller, &sync, idempotency, api.ledger().enqueue(run)))).await
 }
 
 /// Repeat a run
@@ -172,7 +172,7 @@ pub(super) async fn retrigger(
     let actor = Some(caller.name().to_owned());
     let enqueued = api.ledger().retrigger(id, actor, idempotency.clone());
     let span = trace::received("retrigger", traceparent(&headers));
-    span.around(start(&api, &caller, &original.sync, idempotency, enqueued)).await
+    span.around(Box::pin(start(&api, &caller, &original.sync, idempotency, enqueued))).await
 }
 
 /// A body that says nothing.

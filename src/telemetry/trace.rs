@@ -112,7 +112,7 @@ impl Span {
     /// Does `work` as what this span covers.
     pub async fn around<T>(&self, work: impl Future<Output = T>) -> T {
         match &self.0 {
-            Some(context) => work.with_context(context.clone()).await,
+            Some(context) => Box::pin(work.with_context(context.clone())).await,
             None => work.await,
         }
     }

@@ -153,3 +153,31 @@ async fn nothing_is_kept_of_a_trace_unless_traces_are_asked_for() {
         .expect("one run");
     assert_eq!(kept, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_none_is_told_at_start() {
+    let mut app = TestApp::start(Setup::customers(1)).await;
+    app.drain().await;
+    let mut serve = |settings: &str, standard: &str| {
+        app.change(|setup| setup.notify = format!("[telemetry]\n{settings}"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_peak-braze"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(app.config_path());
+        let output = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", standard).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (settings, standard, says) in [
+        ("", "http://[", "traces cannot be exported"),
+        ("otlp_endpoint = \"collector:4318\"", "", "telemetry.otlp_endpoint: must begin with"),
+        (
+            "otlp_endpoint = \"http://127.0.0.1:1\"\notlp_headers = { authorization = \"file:braze\" }",
+            "",
+            "must begin with https:// where headers are sent",
+        ),
+        ("otlp_headers = { authorization = \"file:braze\" }", "", "needs telemetry.otlp_endpoint"),
+        ("trace_ratio = 1.5", "", "telemetry.trace_ratio"),
+    ] {
+        let (status, stderr) = serve(settings, standard);
+        assert!(matches!(status, Some(1 | 2)) && stderr.contains(says), "{status:?} {stderr}");
+        assert!(!stderr.contains("panicked") && !stderr.contains(BRAZE_KEY), "{stderr}");
+    }
+}
