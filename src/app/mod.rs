@@ -2,6 +2,7 @@
 
 mod gauges;
 mod rooms;
+mod shares;
 mod traces;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::api::{self, Api, Limits, Server};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::ledger::Ledger;
+use crate::pages::{self, Pages};
 use crate::telemetry;
 use crate::worker::{Syncs, Worker};
 
@@ -29,6 +31,9 @@ pub struct App {
     ledger: Ledger,
     configured: Arc<Configured>,
     api: Option<Arc<Api>>,
+    pages: Option<Arc<Pages>>,
+    /// Whether it speaks TLS itself.
+    tls: bool,
     served: Option<(SocketAddr, JoinHandle<()>)>,
     worked: Option<JoinHandle<()>>,
     /// Looks figures up, where there is somebody to be shown them.
@@ -67,6 +72,8 @@ impl App {
             ledger,
             configured,
             api: None,
+            pages: None,
+            tls: config.server.tls_cert.is_some(),
             served: None,
             worked: None,
             measured: None,
@@ -117,9 +124,18 @@ impl App {
             metrics: telemetry::metrics()?,
         };
         self.measured = Some(tokio::spawn(gauges.keep(self.draining.clone())));
-        let router = crate::api::router(api.clone());
+        let setup = pages::Setup {
+            ledger: self.ledger.clone(),
+            clock: options.clock.clone(),
+            draining: self.draining.clone(),
+            triggers: api.triggers(),
+            tls: self.tls,
+        };
+        let pages = Pages::new(setup, config)?;
+        let router = pages::with_lost_page(api::joined(api.clone(), pages::router(pages.clone())));
         let served = tokio::spawn(server.serve(router, self.draining.clone()));
         self.api = Some(api);
+        self.pages = Some(pages);
         self.served = Some((addr, served));
         tracing::info!(%addr, "listening");
         Ok(())
@@ -128,6 +144,18 @@ impl App {
     /// Where it listens.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.served.as_ref().map(|(addr, _)| *addr)
+    }
+
+    /// Where its pages are, for a browser on this machine or one that reaches the address.
+    pub fn pages_url(&self) -> Option<String> {
+        let scheme = if self.tls { "https" } else { "http" };
+        self.addr().map(|addr| {
+            // Nobody can call "every address of this machine".
+            let host =
+                if addr.ip().is_unspecified() { "localhost".to_owned() } else { addr.ip().to_string() };
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            format!("{scheme}://{host}:{}/", addr.port())
+        })
     }
 
     /// The ledger it works with.
@@ -149,9 +177,13 @@ impl App {
     async fn read_again(&self) -> anyhow::Result<()> {
         let config = load(&self.config_path)?;
         let built = self.configured.prepare(&config).await?;
+        let prepared = Pages::prepare(&config)?;
         if let Some(api) = &self.api {
             // The last that can fail, and it changes nothing where it does.
             api.replace(&config)?;
+        }
+        if let Some(pages) = &self.pages {
+            pages.take_over(prepared);
         }
         self.configured.take_over(built);
         self.reloaded.notify_one();
@@ -172,6 +204,7 @@ impl App {
             if let Some(measured) = self.measured {
                 let _ = measured.await;
             }
+            self.configured.give_back().await;
             self.ledger.close().await;
             telemetry::trace::flush(traces::LAST_EXPORT).await;
         };

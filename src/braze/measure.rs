@@ -70,12 +70,12 @@ impl Braze {
     #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
     pub fn measure(&self) {
         let to = || self.name.clone();
-        let standing = self.gate.standing();
-        gauge!(IN_FLIGHT, "destination" => to()).set(standing.in_flight as f64);
-        gauge!(CONCURRENCY, "destination" => to()).set(standing.concurrency);
-        gauge!(HOLD, "destination" => to()).set(standing.hold.as_secs_f64());
-        gauge!(FAILING, "destination" => to()).set(standing.failing.as_secs_f64());
-        for (window, left) in standing.left {
+        let figures = self.gate.figures();
+        gauge!(IN_FLIGHT, "destination" => to()).set(figures.in_flight as f64);
+        gauge!(CONCURRENCY, "destination" => to()).set(figures.concurrency);
+        gauge!(HOLD, "destination" => to()).set(figures.hold.as_secs_f64());
+        gauge!(FAILING, "destination" => to()).set(figures.failing.as_secs_f64());
+        for (window, left) in figures.left {
             gauge!(BUDGET_LEFT, "destination" => to(), "window" => window).set(left as f64);
         }
         for class in Reply::CLASSES {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod browser;
 pub mod collector;
 pub mod command;
 pub mod exposition;
@@ -10,5 +11,6 @@ pub mod peak;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod replicas;
 pub mod snowflake;
 pub mod snowflake_wire;
