@@ -30,6 +30,13 @@ impl Service {
         Self::start_as(Command::new(env!("CARGO_BIN_EXE_peak-braze")), config).await
     }
 
+    /// The same, with further variables.
+    pub async fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peak-braze"));
+        command.envs(environment.iter().copied());
+        Self::start_as(command, config).await
+    }
+
     /// The same; a file that may not grow is an error to it, as on a full disk, rather than its end.
     pub async fn start_where_files_may_be_full(config: &Path) -> Self {
         let mut shell = Command::new("sh");
@@ -62,6 +69,12 @@ impl Service {
 
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Posts nothing to a path of the API.
+    pub async fn post(&self, path: &str) {
+        let request = self.http.post(self.url(path)).bearer_auth(TOKEN).json(&json!({}));
+        assert!(request.send().await.expect("an answer").status().is_success(), "{path}");
     }
 
     /// Triggers a delta run and returns its id.
