@@ -22,6 +22,7 @@ mod endpoint;
 mod fenced;
 mod gate;
 mod hold;
+mod measure;
 mod parts;
 mod pusher;
 mod stake;

@@ -37,6 +37,7 @@ mod shares;
 mod sheet;
 mod slots;
 mod sqlite;
+mod standing;
 mod statement;
 mod store;
 mod syncs;
@@ -67,6 +68,7 @@ pub use refused::RefusedDelivery;
 pub use rejections::{NewRejection, Rejection};
 pub use runs::{Page, RunFilter};
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
+pub use standing::OpenRun;
 pub use syncs::{Blocked, SyncState};
 
 /// The ledger. Cheap to clone.
