@@ -104,7 +104,7 @@ fn empty(visitor: &Visitor, wanted: &Wanted, origin: &str) -> Markup {
 
 fn table(visitor: &Visitor, page: &Page<Delivery>) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="deliveries-name" { table.list {
+        div.scroll tabindex="0" role="region" aria-label="Table of deliveries" { table.list {
             thead { tr {
                 th scope="col" { "Received" } th scope="col" { "Sync" } th scope="col" { "Outcome" } th scope="col" { "Event" }
                 th scope="col" { "Delivery" } th scope="col" { "Run" } th scope="col" { "Why" }
