@@ -52,7 +52,7 @@ fn named(query: &str) -> (Vec<(String, Vec<String>)>, Vec<String>) {
         let selector =
             rest.strip_prefix('{').map_or("", |rest| rest.split('}').next().expect("split gives one"));
         // A value may hold a comma, but no value here holds `",`.
-        let labels = selector.split("\",").map(|pair| word(pair)).filter(|label| !label.is_empty()).collect();
+        let labels = selector.split("\",").map(word).filter(|label| !label.is_empty()).collect();
         metrics.push((name, labels));
     }
     let groups = ["by (", "on ("].into_iter().flat_map(|words| query.split(words).skip(1));
