@@ -19,6 +19,7 @@ mod client;
 mod concurrency;
 mod destination;
 mod endpoint;
+mod export;
 mod gate;
 mod hold;
 mod parts;
@@ -32,6 +33,7 @@ mod workspace;
 mod tests;
 
 pub use destination::{Braze, BrazeError};
+pub use export::Profiles;
 pub use hold::{Hold, HoldReason};
 pub use pusher::{Fence, Pusher};
 pub use stop::{Fatal, PushFailed, Stop};

@@ -30,6 +30,7 @@ mod rejections;
 mod row;
 mod rows;
 mod runs;
+mod sample;
 mod sent;
 mod slots;
 mod sqlite;
@@ -61,6 +62,7 @@ pub use queue::{Enqueued, Idempotency, NewRun};
 pub use refused::RefusedDelivery;
 pub use rejections::{NewRejection, Rejection};
 pub use runs::{Page, RunFilter};
+pub use sample::Accepted;
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
 pub use syncs::{Blocked, SyncState};
 
