@@ -1,8 +1,13 @@
 //! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside the
-//! same ledger with one commit per request, and beside a bare receiver that does nothing but verify, insert and
-//! commit. They take turns in one run; medians and their ratios count.
+//! same ledger with one commit per request, a bare receiver that does nothing but verify, insert and commit, a bare
+//! receiver that shares commits, and FastAPI. They take turns in one run; medians and their ratios count.
 //!
 //! `cargo bench --bench callbacks`
+
+#[path = "callbacks/fast_api.rs"]
+mod fast_api;
+#[path = "callbacks/group_commit.rs"]
+mod group_commit;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -76,23 +81,27 @@ async fn main() {
     // Runs are not what is measured: they wait.
     app.ledger().set_paused("predictions", true).await.expect("paused");
     let service = app.addr().expect("it serves");
-    let alone = one_at_a_time(folder.path()).await;
-    let bare = bare_receiver(folder.path()).await;
+    let fast_api = fast_api::FastApi::start(folder.path(), SECRET);
+    let mut receivers = vec![
+        ("service", service),
+        ("same ledger, one commit per request", one_at_a_time(folder.path()).await),
+        ("bare receiver, one commit per request", bare_receiver(folder.path()).await),
+        ("bare receiver, shared commits", group_commit::start(folder.path()).await),
+    ];
+    receivers.extend(fast_api.iter().map(|fast_api| ("FastAPI, one commit per request", fast_api.addr)));
 
-    let (mut ours, mut alones, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    let mut measured: Vec<Vec<Measured>> = receivers.iter().map(|_| Vec::new()).collect();
     for round in 0..ROUNDS {
-        ours.push(measure(service, round).await);
-        alones.push(measure(alone, round).await);
-        bares.push(measure(bare, round).await);
+        for ((_, addr), measured) in receivers.iter().zip(&mut measured) {
+            measured.push(measure(*addr, round).await);
+        }
     }
-    println!("service                                 {}", Measured::median(&ours));
-    println!("same ledger, one commit per request     {}", Measured::median(&alones));
-    println!("bare receiver, one commit per request   {}", Measured::median(&bares));
-    println!(
-        "medians of ratios                       {:.1}, {:.1}",
-        ratio(&ours, &alones),
-        ratio(&ours, &bares)
-    );
+    println!("{:<39} {:>8}  {:>6}  {:>6}   the service's: per second, p99", "", "per s", "p50 ms", "p99 ms");
+    for ((name, _), theirs) in receivers.iter().zip(&measured) {
+        let speed = ratio(&measured[0], theirs, |measured| measured.per_sec);
+        let p99 = ratio(&measured[0], theirs, |measured| measured.p99_ms);
+        println!("{name:<39} {}   {speed:>5.2} x, {p99:>5.2} x", Measured::median(theirs));
+    }
     app.drain().await;
 }
 
@@ -164,8 +173,9 @@ async fn serve(router: Router) -> SocketAddr {
     addr
 }
 
-fn ratio(ours: &[Measured], theirs: &[Measured]) -> f64 {
-    median(ours.iter().zip(theirs).map(|(ours, theirs)| ours.per_sec / theirs.per_sec).collect())
+/// The median of the rounds' ratios.
+fn ratio(ours: &[Measured], theirs: &[Measured], of: fn(&Measured) -> f64) -> f64 {
+    median(ours.iter().zip(theirs).map(|(ours, theirs)| of(ours) / of(theirs)).collect())
 }
 
 struct Measured {
@@ -186,7 +196,7 @@ impl Measured {
 
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:>6.0}/s  p50 {:>5.1} ms  p99 {:>5.1} ms", self.per_sec, self.p50_ms, self.p99_ms)
+        write!(f, "{:>8.0}  {:>6.1}  {:>6.1}", self.per_sec, self.p50_ms, self.p99_ms)
     }
 }
 

@@ -93,7 +93,7 @@ impl Braze {
                     _ => return Err(Stop::GaveUp),
                 },
                 Err(Trouble::Tls) => return Err(Stop::Fatal(Fatal::Tls)),
-                Err(Trouble::Unreached | Trouble::Timeout | Trouble::Connection) => WAIT,
+                Err(Trouble::Unreached | Trouble::Timeout | Trouble::Connection | Trouble::Fenced) => WAIT,
             };
             tokio::time::sleep_until(Instant::now() + wait.min(LONGEST_WAIT)).await;
         }

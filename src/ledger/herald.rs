@@ -1,4 +1,4 @@
-//! Who is told of changes: watchers of runs, and workers that wait for one to claim. In this process at once; on
+//! Who is told of changes: watchers of runs, workers that wait for one to claim, and holders of shares. In this process at once; on
 //! PostgreSQL in the others too, by NOTIFY, which is a hint and no more: whoever waits also polls.
 
 use std::sync::Arc;
@@ -18,6 +18,8 @@ const CHANGES_KEPT: usize = 1_024;
 const CHANNEL: &str = "peak_braze";
 /// What is sent in place of a run where workers are to look.
 const RING: &str = "ring";
+/// The same where holders of shares are to ask anew.
+const CALL: &str = "call";
 /// Waits before listening again after the connection was lost: the first, doubled to the longest.
 const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -25,6 +27,8 @@ const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration
 pub(super) struct Herald {
     pub wake: Arc<Notify>,
     pub changed: broadcast::Sender<RunId>,
+    /// Another replica waits for a share, or has heard a hold.
+    pub shares: Arc<Notify>,
     /// Tells this process's messages from others'.
     name: Uuid,
 }
@@ -32,7 +36,7 @@ pub(super) struct Herald {
 impl Herald {
     pub(super) fn new() -> Self {
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
-        Self { wake: Arc::default(), changed, name: Uuid::new_v4() }
+        Self { wake: Arc::default(), changed, shares: Arc::default(), name: Uuid::new_v4() }
     }
 
     /// Tells this process.
@@ -52,10 +56,14 @@ impl Herald {
         session: &mut Session,
         told: &[RunId],
         rings: bool,
+        calls: bool,
     ) -> Result<(), sqlx::Error> {
         let mut messages: Vec<String> = told.iter().map(|run| format!("{} {run}", self.name)).collect();
         if rings {
             messages.push(format!("{} {RING}", self.name));
+        }
+        if calls {
+            messages.push(format!("{} {CALL}", self.name));
         }
         if messages.is_empty() {
             return Ok(());
@@ -94,6 +102,7 @@ impl Herald {
         }
         // Whatever was told while nobody listened.
         self.wake.notify_waiters();
+        self.shares.notify_waiters();
         while let Ok(Some(notification)) = listener.try_recv().await {
             self.heard(notification.payload());
         }
@@ -107,6 +116,7 @@ impl Herald {
         }
         match what.parse() {
             Ok(run) => self.announce(&[run], false),
+            Err(_) if what == CALL => self.shares.notify_waiters(),
             Err(_) => self.announce(&[], what == RING),
         }
     }

@@ -1,13 +1,10 @@
 //! Claims: who may see a run through now, for how long, and how far it has come.
 //!
 //! A claim is a value: every write of its holder carries the epoch and changes one row, or the lease is lost. Wall
-//! clocks only say when a claim may be taken over; whether it still holds is told by a local clock that never jumps.
+//! clocks only say when a claim may be taken over; whether it still holds is told by a local clock that never jumps
+//! and goes on while the machine is suspended.
 
 use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::column::{At, Json};
 use super::dialect::{Text, text};
@@ -15,8 +12,11 @@ use super::row::{RunRow, run_columns};
 use super::statement::{execute, fetch_one, fetch_optional};
 use super::store::Tx;
 use super::{Finish, Ledger, LedgerError};
+use crate::clock::Moment;
 use crate::customer::Position;
 use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Tally, Window};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// How often a run may crash its process before it is given up. Source: contract, run error `crashed`.
 const MOST_CRASHES: i64 = 5;
@@ -33,8 +33,8 @@ pub struct Lease {
     pub number: u32,
     /// Which claim of the run this is.
     pub epoch: i64,
-    /// Until when it holds, as of the claim or the last heartbeat, on a local clock that never jumps.
-    pub expires: Instant,
+    /// Until when it holds, as of the claim or the last heartbeat.
+    pub expires: Moment,
     /// With [`Mode::Force`] these alone, else these on top: customers all of whose values are sent.
     pub customers: Option<Vec<String>>,
     /// How far an earlier attempt came.
@@ -97,7 +97,7 @@ impl Ledger {
                 return Ok(None);
             }
             // Read before the write: the lease counts from when it was asked for.
-            let asked = Instant::now();
+            let asked = Moment::now();
             let Some(row) = self.take(wanted).await? else {
                 // Another replica claims it, or somebody joins it: who of the two shows in a moment.
                 if wait > TAKE_AGAIN.1 {
@@ -192,7 +192,7 @@ impl Ledger {
     /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
     pub async fn heartbeat(&self, lease: &mut Lease) -> Result<(), LedgerError> {
         // Read before the write: the lease counts from when it was asked for.
-        let asked = Instant::now();
+        let asked = Moment::now();
         let mut tx = self.begin("heartbeat").await?;
         let now = tx.now("heartbeat").await?;
         let cancel_requested: Option<bool> = fetch_optional!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank; what is not listed does not exist.
-const RANKS: [(&str, u8); 23] = [
+const RANKS: [(&str, u8); 26] = [
     ("main", 5),
     ("cli", 5),
     ("app", 4),
@@ -11,6 +11,8 @@ const RANKS: [(&str, u8); 23] = [
     ("pages", 3),
     ("worker", 3),
     ("sync", 2),
+    ("standing", 2),
+    ("access", 1),
     ("callback", 1),
     ("ledger", 1),
     ("source", 1),
@@ -19,6 +21,7 @@ const RANKS: [(&str, u8); 23] = [
     ("notify", 1),
     ("sandbox", 1),
     ("run", 0),
+    ("share", 0),
     ("customer", 0),
     ("clock", 0),
     ("http", 0),
