@@ -54,8 +54,10 @@ pub(super) struct Acknowledgement {
 pub(super) struct CallbackBody {
     /// The event, such as `model.run.completed`.
     #[serde(rename = "type")]
+    #[schema(pattern = "^[!-~]{1,256}$")]
     event_type: String,
-    /// When it happened.
+    /// When it happened, in ISO 8601. Only shown, so anything else is passed over.
+    #[schema(value_type = serde_json::Value, required = false)]
     timestamp: Option<DateTime<Utc>>,
     /// `tenant`, `workflow_id`, `execution_id`, `run_id`, `model`, `model_version`, `output_table`, `rows_updated`;
     /// others are passed over. A `status` of `failed` makes it ignored.

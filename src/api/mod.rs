@@ -6,6 +6,7 @@
 
 mod auth;
 mod callbacks;
+mod completion;
 mod connections;
 mod customers;
 mod deliveries;

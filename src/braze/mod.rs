@@ -19,6 +19,7 @@ mod client;
 mod concurrency;
 mod destination;
 mod endpoint;
+mod export;
 mod fenced;
 mod gate;
 mod hold;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use budget::Standing;
 pub use destination::{Braze, BrazeError};
+pub use export::Profiles;
 pub use hold::{Hold, HoldReason};
 pub use pusher::{Fence, Pusher};
 pub use stake::{Asked, Stake};

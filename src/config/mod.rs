@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use callback_key::{CallbackKey, KeyError};
-pub use check::check_secrets;
+pub use check::{check_secrets, is_standard};
 pub use destination::{Destination, TrackPath};
 pub use ledger::Ledger;
 pub use load::{load, resolve_url};

@@ -14,6 +14,7 @@ mod url;
 use super::Config;
 use super::problem::Problems;
 
+pub use attribute::is_standard;
 pub(super) use notify::address as notice_address;
 pub use secrets::check_secrets;
 
