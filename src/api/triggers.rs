@@ -16,12 +16,13 @@ use super::document::{
 use super::extract::{Segment, Typed};
 use super::idempotency;
 use super::problem::{Code, Problem};
-use super::state::Api;
+use super::state::{Api, traceparent};
 use crate::access::Caller;
 use crate::config::Scope;
 use crate::customer::{KeyDigits, Value, usable_key};
 use crate::ledger::{Enqueued, Idempotency, NewRun};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
+use crate::telemetry::trace;
 
 /// A reason is a sentence or two.
 const MAX_REASON_CHARS: usize = 500;
@@ -142,7 +143,8 @@ pub(super) async fn trigger(
         customers: asked.customers,
         idempotency: idempotency.clone(),
     };
-    start(&api, &caller, &sync, idempotency, api.ledger().enqueue(run)).await
+    let span = trace::received("trigger", traceparent(&headers));
+    span.around(Box::pin(start(&api, &caller, &sync, idempotency, api.ledger().enqueue(run)))).await
 }
 
 /// Repeat a run
@@ -174,7 +176,8 @@ pub(super) async fn retrigger(
     let idempotency = idempotency::read(&headers, &caller, uri.path(), &bytes)?;
     let actor = Some(caller.name().to_owned());
     let enqueued = api.ledger().retrigger(id, actor, idempotency.clone());
-    start(&api, &caller, &original.sync, idempotency, enqueued).await
+    let span = trace::received("retrigger", traceparent(&headers));
+    span.around(Box::pin(start(&api, &caller, &original.sync, idempotency, enqueued))).await
 }
 
 /// A body that says nothing.

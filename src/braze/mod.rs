@@ -23,6 +23,7 @@ mod export;
 mod fenced;
 mod gate;
 mod hold;
+mod measure;
 mod parts;
 mod pusher;
 mod stake;

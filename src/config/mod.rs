@@ -19,6 +19,7 @@ pub mod secret;
 mod server;
 mod source;
 mod sync;
+mod telemetry;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,7 @@ pub use sync::{
     Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull,
     PeakAccess, Sync, VerifyRun,
 };
+pub use telemetry::Telemetry;
 
 /// The whole config file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,6 +67,9 @@ pub struct Config {
     /// Receivers of outgoing notices.
     #[serde(default)]
     pub notify: Vec<Notify>,
+    /// Where traces go.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Where all this was read from; empty where it was not read from a file.
     #[serde(skip)]
     pub origin: Origin,

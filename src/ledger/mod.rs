@@ -38,6 +38,7 @@ mod shares;
 mod sheet;
 mod slots;
 mod sqlite;
+mod standing;
 mod statement;
 mod store;
 mod syncs;
@@ -69,6 +70,7 @@ pub use rejections::{NewRejection, Rejection};
 pub use runs::{Page, RunFilter};
 pub use sample::Accepted;
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
+pub use standing::OpenRun;
 pub use syncs::{Blocked, SyncState};
 
 /// The ledger. Cheap to clone.

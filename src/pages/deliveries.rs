@@ -12,9 +12,8 @@ use super::reason;
 use super::refusal::Refusal;
 use super::shell::{self, Here, Upkeep};
 use super::state::Pages;
-use super::timeline::when;
 use super::visitor::Visitor;
-use super::words::{encoded, short_id};
+use super::words::{ago, encoded, short_id};
 use crate::ledger::{Delivery, DeliveryFilter, Page};
 
 /// Deliveries on a page.
@@ -118,7 +117,7 @@ fn table(visitor: &Visitor, page: &Page<Delivery>) -> Markup {
 fn row(visitor: &Visitor, delivery: &Delivery) -> Markup {
     html! {
         tr {
-            th scope="row" data-label="Received" { (when(delivery.received_at, visitor.now)) @if delivery.times > 1 { span.quiet { " × " (delivery.times) } } }
+            th scope="row" data-label="Received" { (ago(delivery.received_at, visitor.now)) @if delivery.times > 1 { span.quiet { " × " (delivery.times) } } }
             td data-label="Sync" { a href={ "/syncs/" (encoded(&delivery.sync)) } { (delivery.sync) } }
             td data-label="Outcome" { span class={ "badge " (delivery.outcome) } { (delivery.outcome) } }
             td data-label="Event" { @match &delivery.event_type { Some(kind) => code.said { (kind) }, None => span.quiet { "–" } } }

@@ -8,6 +8,7 @@ mod secrets;
 mod server;
 mod source;
 mod sync;
+mod telemetry;
 mod url;
 
 use super::Config;
@@ -26,6 +27,7 @@ pub(super) fn rules(config: &Config) -> Problems {
     sync::check(config, &mut problems);
     attribute::check(config, &mut problems);
     notify::check(config, &mut problems);
+    telemetry::check(config, &mut problems);
     problems
 }
 
