@@ -96,8 +96,8 @@ async fn a_source_that_moved_on_does_not_make_a_lie_of_what_was_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_known_by_address_or_alias_are_read_back_too() {
     for (identifier, key) in [("email", "email"), ("alias:crm", "user_alias")] {
-        let mut setup = Setup::default();
-        setup.sync = format!("identifier = \"{identifier}\"\nupdate_existing_only = false");
+        let sync = format!("identifier = \"{identifier}\"\nupdate_existing_only = false");
+        let mut setup = Setup { sync, ..Setup::default() };
         setup.seed += "insert into predictions values ('a@example.com', '2026-01-01T00:00:00Z', 0.5, 'high')";
         let app = synced(setup).await;
         let told = verify(&app, &["--json"]).await;
