@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -20,6 +20,9 @@ const CHANNEL: &str = "peak_braze";
 const RING: &str = "ring";
 /// The same where holders of shares are to ask anew.
 const CALL: &str = "call";
+/// A setting of the session that listens. A pooler refuses it or leaves it out, and then what is listened for would be
+/// told to whoever has the server's session next, who does not expect it.
+const OWN_SESSION: &str = "peak_braze.listens";
 /// Waits before listening again after the connection was lost: the first, doubled to the longest.
 const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -95,9 +98,12 @@ impl Herald {
 
     /// Hears until the connection is lost. Whether there was one.
     async fn hear(&self, pool: &PgPool) -> bool {
-        let Ok(mut listener) = PgListener::connect_with(pool).await else { return false };
+        let name = self.name.to_string();
+        let options = pool.connect_options().as_ref().clone().options([(OWN_SESSION, &name)]);
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let Ok(mut listener) = PgListener::connect_with(&pool).await else { return false };
         listener.eager_reconnect(false);
-        if listener.listen(CHANNEL).await.is_err() {
+        if !has_own_session(&mut listener, &name).await || listener.listen(CHANNEL).await.is_err() {
             return false;
         }
         // Whatever was told while nobody listened.
@@ -120,4 +126,14 @@ impl Herald {
             Err(_) => self.announce(&[], what == RING),
         }
     }
+}
+
+/// Whether the server's session is the listener's alone, so that it may listen.
+async fn has_own_session(listener: &mut PgListener, name: &str) -> bool {
+    let setting = sqlx::query_scalar("-- herald::has_own_session\n select current_setting($1, true)")
+        .bind(OWN_SESSION)
+        .persistent(false)
+        .fetch_one(listener);
+    let setting: Result<Option<String>, sqlx::Error> = setting.await;
+    setting.is_ok_and(|setting| setting.as_deref() == Some(name))
 }

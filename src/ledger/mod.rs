@@ -32,11 +32,13 @@ mod rejections;
 mod row;
 mod rows;
 mod runs;
+mod sample;
 mod sent;
 mod shares;
 mod sheet;
 mod slots;
 mod sqlite;
+mod standing;
 mod statement;
 mod store;
 mod syncs;
@@ -66,7 +68,9 @@ pub use queue::{Enqueued, Idempotency, NewRun};
 pub use refused::RefusedDelivery;
 pub use rejections::{NewRejection, Rejection};
 pub use runs::{Page, RunFilter};
+pub use sample::Accepted;
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
+pub use standing::OpenRun;
 pub use syncs::{Blocked, SyncState};
 
 /// The ledger. Cheap to clone.

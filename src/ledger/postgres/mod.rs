@@ -27,7 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(7);
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the vacuum of one table is waited for.
 const VACUUM_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections that write, and those that read: the API's lists beside the worker's look-ups. One more listens.
+/// Connections that write, and those that read: the API's lists beside the worker's look-ups. One more listens, where no pooler stands between.
 const WRITERS: u32 = 5;
 const READERS: u32 = 5;
 
@@ -69,7 +69,7 @@ impl Server {
                 .acquire_timeout(TURN_TIMEOUT)
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { writers: pool(WRITERS), readers: pool(READERS + 1), listener: Mutex::default() })
+        Ok(Self { writers: pool(WRITERS), readers: pool(READERS), listener: Mutex::default() })
     }
 
     pub(in crate::ledger) async fn write(&self) -> Result<Session, sqlx::Error> {
