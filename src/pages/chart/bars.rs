@@ -14,6 +14,9 @@ const FEWEST_COLUMNS: usize = 10;
 /// Times along the ground, at most.
 const TIMES: usize = 5;
 
+/// How far along the last column stands where there is room for its time beside the first one's, in large letters.
+const APART: f64 = 200.0;
+
 /// One run.
 pub(in crate::pages) struct Slot {
     pub(in crate::pages) run: RunId,
@@ -75,7 +78,8 @@ impl Bars<'_> {
 
     fn along(&self) -> Vec<(f64, DateTime<Utc>)> {
         let count = self.slots.len();
-        let shown = count.min(if count < FEWEST_COLUMNS { 2 } else { TIMES });
+        let is_far = self.middle(count.saturating_sub(1)) > APART;
+        let shown = count.min(if count >= FEWEST_COLUMNS { TIMES } else { 1 + usize::from(is_far) });
         let chosen = (0..shown).map(|n| if shown < 2 { 0 } else { n * (count - 1) / (shown - 1) });
         chosen.map(|n| (self.middle(n), self.slots[n].at)).collect()
     }

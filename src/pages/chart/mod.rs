@@ -15,7 +15,7 @@ pub(super) use strip::strip;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 216.0;
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 64.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 34.0;
