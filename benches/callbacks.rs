@@ -1,8 +1,13 @@
 //! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside the
 //! same ledger with one commit per request, and beside a bare receiver that does nothing but verify, insert and
-//! commit. They take turns in one run; medians and their ratios count.
+//! commit. The same service with its ledger on PostgreSQL, alone and as two replicas, takes its turns too. They all do so
+//! in one run; medians and their ratios count.
 //!
 //! `cargo bench --bench callbacks`
+
+#[expect(dead_code, reason = "the stories' own cluster, of which a bench needs a part")]
+#[path = "../tests/it/support/postgres.rs"]
+mod postgres;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -78,12 +83,19 @@ async fn main() {
     let service = app.addr().expect("it serves");
     let alone = one_at_a_time(folder.path()).await;
     let bare = bare_receiver(folder.path()).await;
+    // As a real server: a commit is on disk before it is answered.
+    let cluster = postgres::Postgres::start_with("-c fsync=on -c autovacuum=on");
+    let replicas = [on_postgres(folder.path(), &cluster).await, on_postgres(folder.path(), &cluster).await];
+    let [first, second] = [&replicas[0], &replicas[1]].map(|app| app.addr().expect("it serves"));
 
     let (mut ours, mut alones, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut shared, mut both) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        ours.push(measure(service, round).await);
-        alones.push(measure(alone, round).await);
-        bares.push(measure(bare, round).await);
+        ours.push(measure(&[service], round).await);
+        alones.push(measure(&[alone], round).await);
+        bares.push(measure(&[bare], round).await);
+        shared.push(measure(&[first], round).await);
+        both.push(measure(&[first, second], ROUNDS + round).await);
     }
     println!("service                                 {}", Measured::median(&ours));
     println!("same ledger, one commit per request     {}", Measured::median(&alones));
@@ -93,7 +105,29 @@ async fn main() {
         ratio(&ours, &alones),
         ratio(&ours, &bares)
     );
+    println!("service, ledger on PostgreSQL           {}", Measured::median(&shared));
+    println!("two replicas on it                      {}", Measured::median(&both));
+    println!(
+        "medians of ratios to the first          {:.2}, {:.2}",
+        ratio(&shared, &ours),
+        ratio(&both, &ours)
+    );
     app.drain().await;
+    for replica in replicas {
+        replica.drain().await;
+    }
+}
+
+/// The same service with its ledger there.
+async fn on_postgres(folder: &Path, cluster: &postgres::Postgres) -> App {
+    let ledger = format!("url = \"{}\"\ndigest_key = \"file:braze\"", cluster.url());
+    let config = CONFIG.replace("url = \"sqlite://ledger.db\"", &ledger);
+    std::fs::write(folder.join("postgres.toml"), config).expect("a file");
+    let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let options = Options { clock: Clock::system(), serve: true, listen, plans_only: false };
+    let app = App::start(&folder.join("postgres.toml"), options).await.expect("the app starts");
+    app.ledger().set_paused("predictions", true).await.expect("paused");
+    app
 }
 
 /// The service's own ledger, recording one delivery at a time: what it would be without shared commits.
@@ -195,11 +229,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// 64 connections that post one callback after another for a round. Plain sockets: the sender shares the machine.
-async fn measure(addr: SocketAddr, round: usize) -> Measured {
+/// 64 connections that post one callback after another for a round, shared out among these addresses. Plain sockets: the sender shares the machine.
+async fn measure(addrs: &[SocketAddr], round: usize) -> Measured {
     let began = Instant::now();
     let senders: Vec<_> = (0..CONNECTIONS)
-        .map(|number| tokio::spawn(send(addr, format!("b-{round}-{number}"), began + ROUND)))
+        .map(|number| {
+            tokio::spawn(send(addrs[number % addrs.len()], format!("b-{round}-{number}"), began + ROUND))
+        })
         .collect();
     let mut waits = Vec::new();
     for sender in senders {

@@ -60,14 +60,14 @@ impl Herald {
         if messages.is_empty() {
             return Ok(());
         }
-        let (connection, is_asking) = session.parts();
+        let (connection, line) = session.parts();
         let asked =
             sqlx::query("-- herald::send\n select pg_notify($1, message) from unnest($2::text[]) as message")
                 .bind(CHANNEL)
                 .bind(messages)
                 .persistent(false)
                 .execute(connection);
-        answered(is_asking, asked).await.map(drop)
+        answered(line, asked).await.map(drop)
     }
 
     /// Hears what other replicas tell, until stopped.

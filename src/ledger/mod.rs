@@ -36,6 +36,8 @@ mod sqlite;
 mod statement;
 mod store;
 mod syncs;
+mod transfer;
+mod version;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +65,7 @@ pub use rejections::{NewRejection, Rejection};
 pub use runs::{Page, RunFilter};
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
 pub use syncs::{Blocked, SyncState};
+pub use transfer::{MoveProgress, MovedTable, transfer};
 
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
@@ -93,6 +96,7 @@ impl Ledger {
             text if postgres::is_address(text) => {
                 let server = postgres::Server::open(text)?;
                 server.migrate().await?;
+                server.mark_commits().await;
                 Database::Postgres(server)
             }
             text => Database::Sqlite(sqlite::File::open(text).await?),

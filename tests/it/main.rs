@@ -13,13 +13,19 @@ mod cadence;
 mod chaos;
 mod check;
 mod commands;
+mod compose;
 mod crashes;
 mod delta;
 mod full_disk;
 mod layers;
 mod ledger;
+mod ledger_day;
+mod ledger_move;
 mod ledger_postgres;
+mod ledger_replicas;
+mod ledger_restarts;
 mod ledger_suite;
+mod ledger_trouble;
 mod notices;
 mod notices_delivery;
 mod peak_credentials;
@@ -49,3 +55,6 @@ mod source_suite;
 mod support;
 mod unwritable;
 mod verdicts;
+
+/// Whether the ledgers of these stories are on PostgreSQL.
+const ON_POSTGRES: bool = false;
