@@ -40,6 +40,9 @@ async fn main() {
     let postgres = Postgres::start_with(SETTINGS);
     let mut database = PgConnection::connect(&postgres.url()).await.expect("a connection");
     sqlx::raw_sql("create extension pg_stat_statements").execute(&mut database).await.expect("it is there");
+    let backend: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut database).await.expect("asked");
+    let server = stat(&backend.to_string()).expect("it runs")[1];
     let (mut sandbox, endpoint) = sandbox();
     write_config(folder.path(), &endpoint, &postgres.url());
     warehouse(folder.path(), &["--customers", &customers.to_string()]);
@@ -49,13 +52,13 @@ async fn main() {
         }
         let source = read_alone(&folder.path().join("warehouse.db"));
         sqlx::raw_sql("select pg_stat_statements_reset()").execute(&mut database).await.expect("reset");
-        let (server, other) = (server_cpu(&postgres), cpu_of(sandbox.id()));
+        let (before, other) = (server_cpu(server), cpu_of(sandbox.id()));
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(folder.path().join("peak-braze.toml"));
         let cost = child::run(command.args(["sync", "predictions", "--wait"]));
         let parts = [
             ("product", cost.cpu),
-            ("PostgreSQL", server_cpu(&postgres) - server),
+            ("PostgreSQL", server_cpu(server) - before),
             ("sandbox Braze", cpu_of(sandbox.id()) - other),
         ];
         let per_sec = f64::from(customers) / cost.wall.as_secs_f64();
@@ -155,8 +158,7 @@ fn cpu_of(pid: u32) -> Duration {
 }
 
 /// Of the server and everything it has started; what has ended is in its own account.
-fn server_cpu(postgres: &Postgres) -> Duration {
-    let server = u64::from(postgres.pid());
+fn server_cpu(server: u64) -> Duration {
     let all = std::fs::read_dir("/proc").expect("Linux").filter_map(|entry| {
         let pid: PathBuf = entry.ok()?.file_name().into();
         stat(pid.to_str().filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))?)

@@ -1,11 +1,16 @@
 //! The one place that reads the wall clock. Everything else is handed a [`Clock`].
 //!
-//! Durations (timeouts, backoff, budgets) use `tokio::time::Instant`, which tests pause; wall-clock
-//! instants (callback tolerance, `…_at` columns) come from here.
+//! Durations (timeouts, backoff, budgets) use `tokio::time::Instant`, which tests pause; what must not outlast a
+//! suspended machine (leases, shares) a [`Moment`]; wall-clock instants (callback tolerance, `…_at` columns) come
+//! from here.
+
+mod moment;
 
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+pub use moment::Moment;
 
 /// Tells the time in UTC, to the microsecond: the precision every ledger keeps.
 #[derive(Clone, Debug, Default)]

@@ -25,6 +25,7 @@ pub mod customer;
 pub mod http;
 pub mod postgres;
 pub mod run;
+pub mod share;
 pub mod telemetry;
 
 pub mod app;

@@ -1,6 +1,7 @@
 //! The one place where things are built and joined: config in, a running service out; reload and drain.
 
 mod rooms;
+mod shares;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -149,6 +150,7 @@ impl App {
             if let Some((_, served)) = self.served {
                 let _ = served.await;
             }
+            self.configured.give_back().await;
             self.ledger.close().await;
         };
         if tokio::time::timeout(self.drain, all).await.is_err() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context;
 
-use crate::braze::Braze;
+use crate::braze::{Braze, Stake};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::ledger::{Ledger, Subscriber};
@@ -14,11 +14,14 @@ use crate::source::Source;
 use crate::sync::Rooms;
 use crate::worker::Syncs;
 
+use super::shares::Shares;
+
 /// The config as built: one Braze client per destination, shared by its syncs so that they share its budget.
 pub(super) struct Configured {
     ledger: Ledger,
     clock: Clock,
     built: RwLock<Arc<Built>>,
+    shares: Shares,
 }
 
 /// A config, built.
@@ -33,7 +36,9 @@ impl Configured {
     pub(super) async fn new(config: &Config, ledger: Ledger, clock: Clock) -> anyhow::Result<Self> {
         let built = Built::new(config, &ledger, &clock, None).await?;
         ledger.subscribe(built.subscribers());
-        Ok(Self { ledger, clock, built: RwLock::new(Arc::new(built)) })
+        let shares = Shares::new(ledger.clone());
+        built.stakes().for_each(|stake| shares.keep(stake));
+        Ok(Self { ledger, clock, built: RwLock::new(Arc::new(built)), shares })
     }
 
     /// Builds another config, without effect yet.
@@ -46,8 +51,14 @@ impl Configured {
         for (settings, braze) in built.destinations.values() {
             braze.keep_to(settings);
         }
+        built.stakes().for_each(|stake| self.shares.keep(stake));
         self.ledger.subscribe(built.subscribers());
         *self.built.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(built);
+    }
+
+    /// Gives back what this process holds of budgets that replicas have together. Nothing is sent any more.
+    pub(super) async fn give_back(&self) {
+        self.shares.give_back().await;
     }
 
     fn built(&self) -> Arc<Built> {
@@ -65,8 +76,9 @@ impl Built {
         let mut destinations = BTreeMap::new();
         for (name, settings) in &config.destinations {
             let key = settings.api_key.resolve().with_context(|| format!("destinations.{name}.api_key"))?;
-            let braze = Braze::new(name, settings, key, clock.clone())
-                .with_context(|| format!("destinations.{name}"))?;
+            let make = if ledger.is_shared() { Braze::shared } else { Braze::new };
+            let braze =
+                make(name, settings, key, clock.clone()).with_context(|| format!("destinations.{name}"))?;
             let braze = match earlier.and_then(|earlier| earlier.destinations.get(name)) {
                 Some((_, earlier)) => braze.following(earlier),
                 None => braze,
@@ -88,6 +100,11 @@ impl Built {
             built.source(sync, clock).with_context(|| format!("sync {}", sync.id))?;
         }
         Ok(built)
+    }
+
+    /// Stakes nobody deals to yet.
+    fn stakes(&self) -> impl Iterator<Item = Stake> {
+        self.destinations.values().filter_map(|(_, braze)| braze.stake())
     }
 
     fn subscribers(&self) -> Vec<Subscriber> {

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::destination::BrazeError;
 use super::endpoint::{Endpoint, Resolver};
+use super::fenced::{Fenced, Permit};
 use crate::{config, http};
 
 /// Idle connections are let go before usual load balancers drop them at 60 s.
@@ -44,6 +45,8 @@ pub(super) enum Trouble {
     Timeout,
     /// The connection broke.
     Connection,
+    /// The leave to send it was gone before it was written: nothing was sent that could be taken.
+    Fenced,
 }
 
 impl Trouble {
@@ -78,17 +81,21 @@ impl Http {
         Ok(Self { client, track: endpoint.track(settings.path), bulk_header: settings.bulk_header })
     }
 
-    /// Sends updates.
-    pub(super) async fn track(&self, body: Bytes) -> Result<Heard, Trouble> {
+    /// Sends updates, if `permit` still says so when they are written: a connection may take its time to be made, and
+    /// a process may be stopped in the middle.
+    pub(super) async fn track(&self, body: Bytes, permit: Permit) -> Result<Heard, Trouble> {
+        let (body, refused) = Fenced::new(body, permit);
         let mut request = self
             .client
             .post(self.track.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(body);
+            .body(reqwest::Body::wrap(body));
         if self.bulk_header {
             request = request.header(BULK_HEADER, HeaderValue::from_static("true"));
         }
-        hear(request.send().await.map_err(|error| trouble(&error))?).await
+        let sent = request.send().await;
+        let why = |error| if refused.has_happened() { Trouble::Fenced } else { trouble(&error) };
+        hear(sent.map_err(why)?).await
     }
 
     /// Reads from an address of the endpoint.

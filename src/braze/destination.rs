@@ -16,6 +16,7 @@ use super::endpoint::Endpoint;
 use super::gate::Gate;
 use super::hold::Hold;
 use super::pusher::{Fence, Pusher};
+use super::stake::Stake;
 use crate::clock::Clock;
 use crate::config::{self, TrackPath};
 
@@ -30,6 +31,7 @@ pub struct Braze {
     pub(super) http: Http,
     pub(super) endpoint: Endpoint,
     pub(super) name: String,
+    workspace: String,
     pub(super) give_up_after: Duration,
     /// As configured, and as learned since.
     batch_size: (usize, AtomicUsize),
@@ -64,6 +66,21 @@ impl Braze {
         Self::with_roots(name, settings, api_key, clock, &[])
     }
 
+    /// As [`Braze::new`], for a budget that replicas have together: nothing is sent before somebody deals to its
+    /// [`Braze::stake`].
+    ///
+    /// # Errors
+    /// As [`Braze::new`].
+    pub fn shared(
+        name: &str,
+        settings: &config::Destination,
+        api_key: SecretString,
+        clock: Clock,
+    ) -> Result<Self, BrazeError> {
+        let gate = Gate::shared(name, settings, clock.clone(), Chance::fresh());
+        Ok(Self { gate: Arc::new(gate), ..Self::new(name, settings, api_key, clock)? })
+    }
+
     /// As [`Braze::new`], but trusting only the certificates `roots` (PEM), if there are any.
     ///
     /// # Errors
@@ -81,6 +98,7 @@ impl Braze {
             http: Http::new(&endpoint, settings, &api_key, roots)?,
             endpoint,
             name: name.to_owned(),
+            workspace: settings.workspace.clone(),
             give_up_after: Duration::from_secs(settings.give_up_after_secs),
             batch_size: (settings.batch_size, AtomicUsize::new(settings.batch_size.max(1))),
             path: settings.path,
@@ -88,15 +106,21 @@ impl Braze {
     }
 
     /// The workspace of `earlier` under a new key or other settings: holds, budget and concurrency are those of
-    /// `earlier`, for runs that began with it still send. Another endpoint is another workspace.
+    /// `earlier`, for runs that began with it still send. Another endpoint or label is another workspace.
     pub fn following(mut self, earlier: &Self) -> Self {
-        if self.endpoint == earlier.endpoint {
+        if self.endpoint == earlier.endpoint && self.workspace == earlier.workspace {
             self.gate = Arc::clone(&earlier.gate);
             if self.batch_size.0 == earlier.batch_size.0 {
                 self.batch_size.1 = AtomicUsize::new(earlier.batch_size());
             }
         }
         self
+    }
+
+    /// The stake in a budget that replicas have together: once, for whoever deals to it. Destinations that follow one
+    /// another have one. Two tables that name one workspace have a budget each, as each says how much of it is its own.
+    pub fn stake(&self) -> Option<Stake> {
+        self.gate.stake(|| format!("{} {} {}", self.endpoint, self.workspace, self.name))
     }
 
     /// Keeps to the limits of `settings` from now on, and so does everybody who shares them.

@@ -1,5 +1,6 @@
 //! Where requests go: one address from the configuration, checked once, and never one from anywhere else.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
@@ -11,6 +12,12 @@ use crate::config::TrackPath;
 /// A workspace's REST endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint(Url);
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
 
 impl Endpoint {
     /// Takes an `https` address, or `http` to loopback, that is nothing but scheme, host and port.

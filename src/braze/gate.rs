@@ -3,6 +3,8 @@
 //! Requests queue in order; only the first waits on the hold, on concurrency and on the budget, so however many
 //! wait, one timer runs. Leave is given without a pause between the last look at the hold and the start.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -10,13 +12,15 @@ use tokio::time::Instant;
 
 use super::announced::{Announced, Told};
 use super::breaker::Breaker;
-use super::budget::{Budget, Leave};
+use super::budget::{Budget, Leave, Standing};
 use super::chance::Chance;
 use super::concurrency::{Concurrency, Felt, Slot};
 use super::hold::{HoldReason, Holds};
+use super::stake::{Line, Stake};
 use super::verdict::Reply;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config;
+use crate::share::{Ask, Dealt};
 
 /// Spread over which processes start again after an announced reset, so that they do not all start at once.
 const SPREAD: Duration = Duration::from_millis(250);
@@ -32,6 +36,16 @@ pub(super) struct Gate {
     concurrency: Concurrency,
     budget: Budget,
     clock: Clock,
+    /// Where replicas have the budget together.
+    line: Option<Line>,
+    has_given_stake: AtomicBool,
+}
+
+/// Leave to start one request.
+pub(super) struct Entry<'g> {
+    pub(super) slot: Slot<'g>,
+    /// When the request may no longer be sent.
+    pub(super) until: Option<Moment>,
 }
 
 impl Gate {
@@ -47,7 +61,22 @@ impl Gate {
             concurrency: Concurrency::new(settings.max_in_flight, now),
             budget: Budget::new(settings.requests_per_3s, settings.requests_per_hour, now),
             clock,
+            line: None,
+            has_given_stake: AtomicBool::new(false),
         }
+    }
+
+    /// The same, for a budget that replicas have together.
+    pub(super) fn shared(name: &str, settings: &config::Destination, clock: Clock, chance: Chance) -> Self {
+        let budget = Budget::shared(settings.requests_per_3s, settings.requests_per_hour, Instant::now());
+        Self { budget, line: Some(Line::default()), ..Self::new(name, settings, clock, chance) }
+    }
+
+    /// The stake in a budget that replicas have together: once, for whoever deals.
+    pub(super) fn stake(self: &Arc<Self>, budget: impl FnOnce() -> String) -> Option<Stake> {
+        let calls = self.line.as_ref()?.0.clone();
+        let is_given = self.has_given_stake.swap(true, Ordering::Relaxed);
+        (!is_given).then(|| Stake { gate: Arc::downgrade(self), calls, budget: budget() })
     }
 
     /// Keeps to other settings from now on; what was learned and counted stays.
@@ -59,7 +88,7 @@ impl Gate {
     }
 
     /// Waits until a request may start, and counts it. It must start at once.
-    pub(super) async fn enter(&self) -> Slot<'_> {
+    pub(super) async fn enter(&self) -> Entry<'_> {
         let _turn = self.turnstile.lock().await;
         loop {
             self.holds.passed().await;
@@ -69,10 +98,21 @@ impl Gate {
                 continue;
             }
             match self.budget.take(now, self.concurrency.in_flight()) {
-                Leave::Granted => return self.concurrency.slot(now),
-                Leave::NotBefore(at) => tokio::time::sleep_until(at).await,
+                Leave::Granted => {
+                    return Entry { slot: self.concurrency.slot(now), until: self.budget.until() };
+                }
+                Leave::NotBefore(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = self.another_share() => {}
+                },
+                Leave::NoShare => {
+                    if let Some(Line(calls)) = &self.line {
+                        calls.wanted.notify_one();
+                    }
+                    self.another_share().await;
+                }
                 Leave::HourSpent(at) => self.holds.extend(at - now, HoldReason::BudgetHour),
-                Leave::NothingRemains(at) => self.holds.extend(at - now, HoldReason::AnnouncedReset),
+                Leave::NothingRemains(at) => self.hold_all(at - now, HoldReason::AnnouncedReset),
                 Leave::MayBeTaken(at) => {
                     // Either way, the next look decides.
                     let _ = tokio::time::timeout_at(at, self.concurrency.an_end()).await;
@@ -114,8 +154,50 @@ impl Gate {
                 is_announced,
                 "Braze's rate limit reached"
             );
-            self.holds.extend(wait, why);
+            self.hold_all(wait, why);
         }
+    }
+
+    /// Nothing for `wait` from now, by any replica.
+    fn hold_all(&self, wait: Duration, why: HoldReason) {
+        self.holds.extend(wait, why);
+        if let Some(Line(calls)) = &self.line {
+            calls.tell_hold(wait);
+        }
+    }
+
+    async fn another_share(&self) {
+        match &self.line {
+            Some(Line(calls)) => calls.changed.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What to ask for, of a budget that replicas have together.
+    pub(super) fn ask(&self, hold: Option<Duration>) -> Option<Ask> {
+        self.budget.ask(hold, Instant::now())
+    }
+
+    /// Takes in what was dealt to an ask that began at `asked`.
+    pub(super) fn dealt(&self, dealt: &Dealt, asked: Moment) -> Standing {
+        let now = Instant::now();
+        if let Some(wait) = dealt.hold
+            && self.holds.until(now).is_none_or(|until| until < now + wait)
+        {
+            // Another replica heard it: this one starts again with one request, too.
+            self.concurrency.collapse(now);
+            self.holds.extend(wait + self.chance.up_to(SPREAD), HoldReason::AnnouncedReset);
+        }
+        let standing = self.budget.dealt(dealt, asked, now);
+        if let Some(Line(calls)) = &self.line {
+            calls.changed.notify_one();
+        }
+        standing
+    }
+
+    /// Starts nothing any more.
+    pub(super) fn give_back(&self) {
+        self.budget.give_back();
     }
 
     fn failed(&self, slot: &Slot<'_>, now: Instant) {

@@ -19,10 +19,12 @@ mod client;
 mod concurrency;
 mod destination;
 mod endpoint;
+mod fenced;
 mod gate;
 mod hold;
 mod parts;
 mod pusher;
+mod stake;
 mod stop;
 mod update;
 mod verdict;
@@ -31,9 +33,11 @@ mod workspace;
 #[cfg(test)]
 mod tests;
 
+pub use budget::Standing;
 pub use destination::{Braze, BrazeError};
 pub use hold::{Hold, HoldReason};
 pub use pusher::{Fence, Pusher};
+pub use stake::{Asked, Stake};
 pub use stop::{Fatal, PushFailed, Stop};
 pub use update::{Batch, Template};
 pub use verdict::{Pushed, Verdict};

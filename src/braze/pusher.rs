@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::announced::told;
 use super::client::Trouble;
 use super::destination::Braze;
+use super::fenced::Permit;
 use super::parts::{Part, Parts};
 use super::stop::{Fatal, PushFailed, Stop};
 use super::update::Batch;
 use super::verdict::{Pushed, Reply, Verdict, classify};
+use crate::clock::Moment;
 use crate::customer::Code;
 
 /// Asked right before each request starts: false, and it does not.
@@ -113,19 +115,24 @@ impl Pusher {
             gate.enter().await
         };
         // A wait may last an hour; whoever stops the run does not wait with it.
-        let slot = tokio::select! {
+        let entry = tokio::select! {
             biased;
             () = self.halted.cancelled() => return Err(Stop::Fenced),
-            slot = leave => slot,
+            entry = leave => entry,
         };
         self.may_start()?;
+        let before = *effort;
         effort.add(body.len(), part.tries > 0);
-        let (reply, told) = match self.braze.http.track(body).await {
+        let (reply, told) = match self.braze.http.track(body, self.permit(entry.until)).await {
             Ok(heard) => {
                 let reply = classify(heard.status, &heard.headers, heard.body.as_deref(), part.len());
                 self.log(part, &reply, Some(heard.status.as_u16()));
                 effort.may_be_taken |= !reply.is_clear_refusal();
                 (reply, told(&heard.headers))
+            }
+            Err(Trouble::Fenced) => {
+                *effort = before;
+                return Err(Stop::Fenced);
             }
             Err(trouble) => {
                 let reply = if trouble == Trouble::Tls { Reply::Fatal(Fatal::Tls) } else { Reply::Down };
@@ -134,7 +141,7 @@ impl Pusher {
                 (reply, None)
             }
         };
-        gate.heard(&slot, &reply, told);
+        gate.heard(&entry.slot, &reply, told);
         Ok(reply)
     }
 
@@ -146,6 +153,12 @@ impl Pusher {
         while let Err(wait) = gate.breaker.retry(Instant::now()) {
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// What is asked at the moment a request is written: the fence once more, and whether its leave still stands.
+    fn permit(&self, until: Option<Moment>) -> Permit {
+        let fence = self.fence.clone();
+        Box::new(move || fence() && until.is_none_or(|until| !until.has_passed()))
     }
 
     fn may_start(&self) -> Result<(), Stop> {

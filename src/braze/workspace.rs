@@ -49,9 +49,10 @@ impl Braze {
     }
 
     async fn probe_once(&self) -> Result<(), Stop> {
-        let slot = self.gate.enter().await;
-        let reply = meaning(&self.http.track(Bytes::from_static(NOTHING)).await);
-        self.gate.heard(&slot, &reply, None);
+        let entry = self.gate.enter().await;
+        let permit = Box::new(move || entry.until.is_none_or(|until| !until.has_passed()));
+        let reply = meaning(&self.http.track(Bytes::from_static(NOTHING), permit).await);
+        self.gate.heard(&entry.slot, &reply, None);
         match reply {
             Reply::Fatal(fatal) => Err(Stop::Fatal(fatal)),
             Reply::Unreadable | Reply::RateLimited(_) | Reply::Down => Err(Stop::GaveUp),
@@ -73,7 +74,7 @@ impl Braze {
         let mut url = self.endpoint.custom_attributes();
         for _ in 0..MOST_PAGES {
             let heard = {
-                let _slot = self.gate.enter().await;
+                let _entry = self.gate.enter().await;
                 self.http.get(url.clone()).await
             };
             if let Reply::Fatal(fatal) = meaning(&heard) {
@@ -95,7 +96,7 @@ fn meaning(heard: &Result<Heard, Trouble>) -> Reply {
     match heard {
         Ok(heard) => classify(heard.status, &heard.headers, heard.body.as_deref(), 0),
         Err(Trouble::Tls) => Reply::Fatal(Fatal::Tls),
-        Err(Trouble::Unreached | Trouble::Timeout | Trouble::Connection) => Reply::Down,
+        Err(Trouble::Unreached | Trouble::Timeout | Trouble::Connection | Trouble::Fenced) => Reply::Down,
     }
 }
 

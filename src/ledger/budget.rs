@@ -1,10 +1,21 @@
 //! Until when a destination must not be sent anything, so that an announced wait outlives a restart.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::column::At;
+use super::dialect::Text;
 use super::statement::{execute, fetch_optional};
 use super::{Ledger, LedgerError};
+
+/// What another replica heard later stays: whoever was stopped for a while comes late with its own.
+const SAVE_HOLD: Text = Text {
+    sqlite: "-- ledger::save_hold
+             insert into holds (destination, until) values ($1, $2)
+             on conflict (destination) do update set until = excluded.until",
+    postgres: "-- ledger::save_hold
+             insert into holds (destination, until) values ($1, $2)
+             on conflict (destination) do update set until = greatest(holds.until, excluded.until)",
+};
 
 impl Ledger {
     /// Remembers that nothing may be sent to the destination before `until`.
@@ -13,15 +24,9 @@ impl Ledger {
     /// [`LedgerError::Unavailable`].
     pub async fn save_hold(&self, destination: &str, until: DateTime<Utc>) -> Result<(), LedgerError> {
         let mut tx = self.begin("save a hold").await?;
-        execute!(
-            tx,
-            "-- ledger::save_hold
-             insert into holds (destination, until) values ($1, $2)
-             on conflict (destination) do update set until = excluded.until",
-            destination,
-            At(until)
-        )
-        .map_err(LedgerError::during("save a hold"))?;
+        // What the caller's clock means by it, by the clock that replicas share.
+        let until = tx.now("save a hold").await? + (until - self.0.clock.now());
+        execute!(tx, SAVE_HOLD, destination, At(until)).map_err(LedgerError::during("save a hold"))?;
         tx.commit("save a hold").await
     }
 
@@ -30,11 +35,14 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn hold(&self, destination: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let mut tx = self.read("read a hold").await?;
+        let now = tx.now("read a hold").await?;
         let until: Option<At> = fetch_optional!(
-            self.read("read a hold").await?,
+            tx,
             query_scalar("-- ledger::hold\n select until from holds where destination = $1", destination)
         )
         .map_err(LedgerError::during("read a hold"))?;
-        Ok(until.map(|until| until.0).filter(|until| *until > self.0.clock.now()))
+        let left = until.map(|until| until.0 - now).filter(|left| *left > TimeDelta::zero());
+        Ok(left.map(|left| self.0.clock.now() + left))
     }
 }

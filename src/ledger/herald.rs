@@ -1,9 +1,10 @@
-//! Who is told of changes: watchers of runs, and workers that wait for one to claim. In this process at once; on
+//! Who is told of changes: watchers of runs, workers that wait for one to claim, and holders of shares. In this process at once; on
 //! PostgreSQL in the others too, by NOTIFY, which is a hint and no more: whoever waits also polls.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
@@ -18,13 +19,22 @@ const CHANGES_KEPT: usize = 1_024;
 const CHANNEL: &str = "peak_braze";
 /// What is sent in place of a run where workers are to look.
 const RING: &str = "ring";
+/// The same where holders of shares are to ask anew.
+const CALL: &str = "call";
 /// Waits before listening again after the connection was lost: the first, doubled to the longest.
 const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// After so much silence it is asked whether anybody is still there; a poll covers what is lost until then.
+const ASK_AFTER: Duration = Duration::from_secs(30);
+/// How long the answer to that may take.
+const WORD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells of changes.
 pub(super) struct Herald {
     pub wake: Arc<Notify>,
     pub changed: broadcast::Sender<RunId>,
+    /// Another replica waits for a share, or has heard a hold.
+    pub shares: Arc<Notify>,
     /// Tells this process's messages from others'.
     name: Uuid,
 }
@@ -32,7 +42,7 @@ pub(super) struct Herald {
 impl Herald {
     pub(super) fn new() -> Self {
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
-        Self { wake: Arc::default(), changed, name: Uuid::new_v4() }
+        Self { wake: Arc::default(), changed, shares: Arc::default(), name: Uuid::new_v4() }
     }
 
     /// Tells this process.
@@ -52,10 +62,14 @@ impl Herald {
         session: &mut Session,
         told: &[RunId],
         rings: bool,
+        calls: bool,
     ) -> Result<(), sqlx::Error> {
         let mut messages: Vec<String> = told.iter().map(|run| format!("{} {run}", self.name)).collect();
         if rings {
             messages.push(format!("{} {RING}", self.name));
+        }
+        if calls {
+            messages.push(format!("{} {CALL}", self.name));
         }
         if messages.is_empty() {
             return Ok(());
@@ -94,10 +108,16 @@ impl Herald {
         }
         // Whatever was told while nobody listened.
         self.wake.notify_waiters();
-        while let Ok(Some(notification)) = listener.try_recv().await {
-            self.heard(notification.payload());
+        self.shares.notify_waiters();
+        loop {
+            match tokio::time::timeout(ASK_AFTER, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => self.heard(notification.payload()),
+                Ok(_) => return true,
+                // A line that is dead is as silent as one on which nothing happens.
+                Err(_) if is_there(&mut listener).await => {}
+                Err(_) => return true,
+            }
         }
-        true
     }
 
     fn heard(&self, message: &str) {
@@ -107,7 +127,12 @@ impl Herald {
         }
         match what.parse() {
             Ok(run) => self.announce(&[run], false),
+            Err(_) if what == CALL => self.shares.notify_waiters(),
             Err(_) => self.announce(&[], what == RING),
         }
     }
+}
+
+async fn is_there(listener: &mut PgListener) -> bool {
+    matches!(tokio::time::timeout(WORD_TIMEOUT, listener.execute("select 1")).await, Ok(Ok(_)))
 }

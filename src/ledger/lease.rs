@@ -1,22 +1,23 @@
 //! Claims: who may see a run through now, for how long, and how far it has come.
 //!
 //! A claim is a value: every write of its holder carries the epoch and changes one row, or the lease is lost. Wall
-//! clocks only say when a claim may be taken over; whether it still holds is told by a local clock that never jumps.
+//! clocks only say when a claim may be taken over; whether it still holds is told by a local clock that never jumps
+//! and goes on while the machine is suspended.
 
 use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::column::{At, Json};
 use super::dialect::{Text, text};
 use super::row::{RunRow, run_columns};
+use super::runs::deliveries_of;
 use super::statement::{execute, fetch_one, fetch_optional};
 use super::store::Tx;
 use super::{Finish, Ledger, LedgerError};
+use crate::clock::Moment;
 use crate::customer::Position;
 use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Tally, Window};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// How often a run may crash its process before it is given up. Source: contract, run error `crashed`.
 const MOST_CRASHES: i64 = 5;
@@ -33,8 +34,8 @@ pub struct Lease {
     pub number: u32,
     /// Which claim of the run this is.
     pub epoch: i64,
-    /// Until when it holds, as of the claim or the last heartbeat, on a local clock that never jumps.
-    pub expires: Instant,
+    /// Until when it holds, as of the claim or the last heartbeat.
+    pub expires: Moment,
     /// With [`Mode::Force`] these alone, else these on top: customers all of whose values are sent.
     pub customers: Option<Vec<String>>,
     /// How far an earlier attempt came.
@@ -97,8 +98,8 @@ impl Ledger {
                 return Ok(None);
             }
             // Read before the write: the lease counts from when it was asked for.
-            let asked = Instant::now();
-            let Some(row) = self.take(wanted).await? else {
+            let asked = Moment::now();
+            let Some(Taken { row, deliveries, crashes }) = self.take(wanted).await? else {
                 // Another replica claims it, or somebody joins it: who of the two shows in a moment.
                 if wait > TAKE_AGAIN.1 {
                     return Ok(None);
@@ -107,7 +108,7 @@ impl Ledger {
                 wait *= 2;
                 continue;
             };
-            let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
+            let run = row.run(deliveries)?;
             let lease = Lease {
                 number: u32::try_from(row.number).unwrap_or(u32::MAX),
                 epoch: row.epoch,
@@ -117,7 +118,7 @@ impl Ledger {
                 cancel_requested: row.cancel_requested,
                 run,
             };
-            if !self.give_up_on_crashes(&lease).await? {
+            if !self.give_up_on_crashes(&lease, crashes).await? {
                 return Ok(Some(lease));
             }
         }
@@ -134,7 +135,9 @@ impl Ledger {
         .map_err(LedgerError::during("claim"))
     }
 
-    async fn take(&self, wanted: &Wanted<'_>) -> Result<Option<RunRow>, LedgerError> {
+    /// Everything that is needed is read before the commit: a claim whose holder could not read on would be nobody's
+    /// until it runs out.
+    async fn take(&self, wanted: &Wanted<'_>) -> Result<Option<Taken>, LedgerError> {
         let mut tx = self.begin("claim").await?;
         let now = tx.now("claim").await?;
         let number: Option<i64> = fetch_optional!(
@@ -152,23 +155,19 @@ impl Ledger {
             run_columns!()
         ), number, At(self.lease_from(now)), At(now)))
         .map_err(LedgerError::during("claim"))?;
-        if let Some(row) = &row {
-            tx.tell(RunId(row.id));
-        }
+        let Some(row) = row else { return Ok(None) };
+        let id = RunId(row.id);
+        let deliveries = deliveries_of(&mut tx, id).await?;
+        let crashes: Result<i64, sqlx::Error> =
+            fetch_one!(tx, query_scalar("-- ledger::take\n select crashes from runs where id = $1", id.0));
+        let crashes = crashes.map_err(LedgerError::during("claim"))?;
+        tx.tell(id);
         tx.commit("claim").await?;
-        Ok(row)
+        Ok(Some(Taken { row, deliveries, crashes }))
     }
 
     /// A run that crashed its process too often is not handed out again.
-    async fn give_up_on_crashes(&self, lease: &Lease) -> Result<bool, LedgerError> {
-        let crashes: i64 = fetch_one!(
-            self.read("claim").await?,
-            query_scalar(
-                "-- ledger::give_up_on_crashes\n select crashes from runs where id = $1",
-                lease.run.id.0
-            )
-        )
-        .map_err(LedgerError::during("claim"))?;
+    async fn give_up_on_crashes(&self, lease: &Lease, crashes: i64) -> Result<bool, LedgerError> {
         if crashes < MOST_CRASHES {
             return Ok(false);
         }
@@ -192,7 +191,7 @@ impl Ledger {
     /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`].
     pub async fn heartbeat(&self, lease: &mut Lease) -> Result<(), LedgerError> {
         // Read before the write: the lease counts from when it was asked for.
-        let asked = Instant::now();
+        let asked = Moment::now();
         let mut tx = self.begin("heartbeat").await?;
         let now = tx.now("heartbeat").await?;
         let cancel_requested: Option<bool> = fetch_optional!(
@@ -331,6 +330,13 @@ const SHOW_WAITING: Text = text! {
     [progress_phase "$4"]
     " where id = $1 and epoch = $2 and state in ('running', 'waiting')"
 };
+
+/// A run that was claimed.
+struct Taken {
+    row: RunRow,
+    deliveries: Vec<String>,
+    crashes: i64,
+}
 
 /// Which runs may be claimed.
 struct Wanted<'a> {

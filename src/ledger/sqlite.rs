@@ -10,6 +10,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqlitePool};
 
+use super::file_system::check_local;
 use super::lookup::Lookups;
 use super::{LedgerError, version};
 
@@ -46,6 +47,7 @@ impl File {
         let path = url.strip_prefix("sqlite://").map(PathBuf::from).ok_or_else(|| {
             LedgerError::Unusable("ledger.url: must be sqlite://FILE or postgres://…".to_owned())
         })?;
+        check_local(&path)?;
         let lock = lock(&path)?;
         create_private(&path)?;
         check_kind(&path)?;

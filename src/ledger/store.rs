@@ -35,6 +35,7 @@ pub(super) struct Tx {
     store: Arc<Store>,
     told: Vec<RunId>,
     rings: bool,
+    calls: bool,
 }
 
 enum Inner {
@@ -84,7 +85,7 @@ impl Store {
     }
 
     fn tx(self: &Arc<Self>, inner: Inner) -> Tx {
-        Tx { inner, store: self.clone(), told: Vec::new(), rings: false }
+        Tx { inner, store: self.clone(), told: Vec::new(), rings: false, calls: false }
     }
 }
 
@@ -122,15 +123,20 @@ impl Tx {
         self.rings = true;
     }
 
+    /// Once it is committed, other replicas ask for their shares anew.
+    pub(super) fn call(&mut self) {
+        self.calls = true;
+    }
+
     pub(super) async fn commit(mut self, what: &'static str) -> Result<(), LedgerError> {
         let during = LedgerError::during(what);
-        let (told, rings) = (std::mem::take(&mut self.told), self.rings);
+        let (told, rings, calls) = (std::mem::take(&mut self.told), self.rings, self.calls);
         match self.inner {
             Inner::SqliteWrite(tx) => tx.commit().await.map_err(during)?,
             Inner::SqliteRead(_) => {}
             Inner::Postgres(mut session) => {
-                self.store.herald.send(&mut session, &told, rings).await.map_err(&during)?;
-                session.commit().await.map_err(during)?;
+                self.store.herald.send(&mut session, &told, rings, calls).await.map_err(&during)?;
+                Box::pin(session.commit()).await.map_err(during)?;
             }
         }
         self.store.herald.announce(&told, rings);

@@ -4,17 +4,17 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Moment;
 use crate::ledger::LedgerError;
 use crate::run::RunError;
 
 /// The lease as the run sees it, kept up to date by the worker's heartbeat.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// Until when the lease holds, on a local clock that never jumps.
-    pub expires: watch::Receiver<Instant>,
+    /// Until when the lease holds.
+    pub expires: watch::Receiver<Moment>,
     /// How long a lease lasts from a heartbeat.
     pub lease: Duration,
     /// How long requests under way are waited for once the run is told to stop.
@@ -31,7 +31,7 @@ impl Claim {
     /// Whether a request that may take `request_timeout` may start: the remaining lease exceeds it by a tenth of
     /// the lease, so that no request is under way when somebody else may claim the run.
     pub fn lets_start(&self, request_timeout: Duration) -> bool {
-        let remaining = self.expires.borrow().saturating_duration_since(Instant::now());
+        let remaining = self.expires.borrow().remaining();
         !self.is_stopping() && remaining > request_timeout + self.lease / 10
     }
 

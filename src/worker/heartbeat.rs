@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
+use crate::clock::Moment;
 use crate::ledger::{Lease, Ledger, LedgerError};
 use crate::sync::Claim;
 
@@ -19,7 +19,7 @@ pub(super) async fn keep(
     ledger: Ledger,
     mut lease: Lease,
     claim: Claim,
-    renewed: watch::Sender<Instant>,
+    renewed: watch::Sender<Moment>,
 ) -> Infallible {
     loop {
         tokio::time::sleep((claim.lease / BEATS).min(LONGEST)).await;
@@ -33,7 +33,7 @@ pub(super) async fn keep(
         if lease.cancel_requested {
             claim.cancelled.cancel();
         }
-        if lease.expires <= Instant::now() {
+        if lease.expires.has_passed() {
             claim.lost.cancel();
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use peak_braze::run::RunState;
 use peak_braze::sandbox::{Announce, Answer, Rule, Sandbox};
 
-use crate::support::app::{Setup, TestApp, ago, assert_identities};
+use crate::support::app::{Setup, TestApp, ago, assert_identities, from_env};
 use crate::support::process::Service;
 
 const CUSTOMERS: u32 = 3_000;
@@ -32,10 +32,6 @@ impl Chance {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % bound
     }
-}
-
-fn from_env(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Changes random customers' versions until told to stop; a version only grows. Returns how many changes were made.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank; what is not listed does not exist.
-const RANKS: [(&str, u8); 23] = [
+const RANKS: [(&str, u8); 24] = [
     ("main", 5),
     ("cli", 5),
     ("app", 4),
@@ -19,6 +19,7 @@ const RANKS: [(&str, u8); 23] = [
     ("notify", 1),
     ("sandbox", 1),
     ("run", 0),
+    ("share", 0),
     ("customer", 0),
     ("clock", 0),
     ("http", 0),

@@ -8,7 +8,9 @@ use peak_braze::clock::Clock;
 use peak_braze::config::{self, NotifyEvent};
 use peak_braze::ledger::{Finish, Ledger, LedgerError, Notice, Recorded, Subscriber};
 use peak_braze::run::{Mode, RunState};
+use peak_braze::share::Ask;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::ledger_suite::{
     LEASE_SECS, SYNC, Time, claim, deliver, delivery, ending, finish, is_lost, outlast_the_lease, queue,
@@ -136,6 +138,44 @@ async fn a_run_queued_at_one_replica_wakes_the_others() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it hears");
+}
+
+fn ask(number: u64, keeping: u32, wants: u32) -> Ask {
+    let holder = Uuid::from_u64_pair(0, number);
+    Ask { holder, keeping, wants, limit: 300, hour: None, hold: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_moves_once_it_can_no_longer_be_used_and_a_hold_is_everybodys() {
+    let bed = bed().await;
+    let (one, other) = (bed.ledger.clone(), bed.replica().await);
+    let deal = async |ledger: &Ledger, ask: Ask| ledger.deal("a budget", &ask).await.expect("dealt");
+    assert_eq!(deal(&one, ask(1, 0, 300)).await.share, 300);
+    let calls = one.share_calls();
+    let called = calls.notified();
+    let waits = deal(&other, ask(2, 0, 300)).await;
+    assert_eq!((waits.share, waits.due), (0, 150));
+    tokio::time::timeout(Duration::from_secs(30), called).await.expect("who holds it all is called");
+    assert_eq!(deal(&one, ask(1, 300, 300)).await.share, 150);
+    assert_eq!(deal(&other, ask(2, 0, 300)).await.share, 0, "it may not have heard");
+    assert_eq!(deal(&one, ask(1, 150, 300)).await.share, 150);
+    assert_eq!(deal(&other, ask(2, 0, 300)).await.share, 0, "a window has to pass");
+    bed.time.advance(TimeDelta::milliseconds(3_200)).await;
+    assert_eq!(deal(&other, ask(2, 0, 300)).await.share, 150);
+    assert_eq!(
+        one.deal("another", &ask(1, 0, 300)).await.expect("dealt").share,
+        300,
+        "that is another budget"
+    );
+
+    let held = Some(Duration::from_secs(60));
+    deal(&one, Ask { hold: held, ..ask(1, 150, 300) }).await;
+    bed.time.advance(TimeDelta::seconds(5)).await;
+    let hold = deal(&other, ask(2, 0, 300)).await.hold.expect("everybody's");
+    assert!(hold < Duration::from_secs(56) && hold > Duration::from_secs(30), "{hold:?}");
+    // The first has been silent past its share's end and a window; what it had is free again.
+    bed.time.advance(TimeDelta::seconds(5)).await;
+    assert_eq!(deal(&other, ask(2, 150, 300)).await.share, 300);
 }
 
 #[tokio::test(flavor = "multi_thread")]

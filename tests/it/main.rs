@@ -38,8 +38,10 @@ mod queue;
 mod readme;
 mod recovery;
 mod reload;
+mod replicas;
 mod resets;
 mod settle;
+mod shared_budget;
 #[cfg(feature = "s3")]
 mod source_bucket;
 mod source_files;

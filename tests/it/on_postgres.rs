@@ -1,10 +1,8 @@
-//! The same stories, told with the ledger on PostgreSQL: nothing the service promises depends on where its memory is.
-//! Those that turn the clock by hand, or that are about a file, are told by `main.rs` alone.
+//! Stories that are told with the ledger on PostgreSQL too: what the service promises of deliveries, runs and their outcome
+//! does not depend on where its memory is. Each has a cluster of its own.
 
 #![allow(dead_code, unused_imports, reason = "the other crate of stories uses what this one does not")]
 
-mod answers;
-mod api_access;
 mod api_callbacks;
 mod api_events;
 mod api_triggers;
@@ -12,9 +10,6 @@ mod delta;
 mod plan;
 mod queue;
 mod recovery;
-mod reload;
-mod resets;
-mod settle;
 mod source_suite;
 mod support;
 mod verdicts;

@@ -103,8 +103,8 @@ async fn the_fence_is_asked_before_every_request() {
     let asked = Arc::new(AtomicUsize::new(0));
     let fence = {
         let asked = Arc::clone(&asked);
-        // Each request asks before it queues and right before it starts: the third request is forbidden.
-        move || asked.fetch_add(1, Ordering::SeqCst) < 4
+        // Each request asks before it queues, right before it starts and when it is written: the third is forbidden.
+        move || asked.fetch_add(1, Ordering::SeqCst) < 6
     };
     let failed = fake
         .braze("")
@@ -124,6 +124,21 @@ async fn the_fence_is_asked_before_every_request() {
         .expect_err("fenced");
     assert_eq!((failed.stop, failed.requests), (Stop::Fenced, 0));
     assert_eq!(fake.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_gets_to_be_written_too_late_is_not() {
+    let fake = FakeBraze::start(|_, request| all_accepted(request)).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    // It may queue and start, and by the time its connection stands the lease has run out.
+    let fence = Arc::new(move || asked.fetch_add(1, Ordering::SeqCst) < 2);
+    let pusher = fake.braze("").pusher(fence, CancellationToken::new());
+    let failed = pusher.push(&batch(5)).await.expect_err("fenced");
+    assert_eq!((failed.stop, failed.requests, failed.bytes_sent), (Stop::Fenced, 0, 0));
+    assert!(!failed.may_be_taken);
+    assert_eq!(fake.seen().len(), 0);
+    fake.pusher("").push(&batch(5)).await.expect("answered");
+    assert_eq!(fake.seen()[0].updates().len(), 5, "a body that is written is written whole");
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ pub(in crate::ledger) struct Session {
     connection: Option<PoolConnection<Postgres>>,
     line: Line,
     /// What its commit is known by.
-    mark: Option<Mark>,
+    mark: Option<Box<Mark>>,
     /// Where to ask about it.
     beside: PgPool,
 }
@@ -90,7 +90,7 @@ impl Session {
         let (connection, line) = session.parts();
         let rows = answered(line, connection.fetch_all(beginning.statement())).await?;
         if let (Beginning::MarkedWrite, Some(row)) = (beginning, rows.last()) {
-            session.mark = Some(Mark { transaction: row.try_get(0)?, timeline: row.try_get(1)? });
+            session.mark = Some(Box::new(Mark { transaction: row.try_get(0)?, timeline: row.try_get(1)? }));
         }
         Ok(session)
     }
@@ -112,7 +112,7 @@ impl Session {
         let (mark, beside, trust) = (self.mark.take(), self.beside.clone(), self.line.trust.clone());
         drop(self);
         match mark {
-            Some(mark) if mark.stands(&beside, &trust).await => Ok(()),
+            Some(mark) if Box::pin(mark.stands(&beside, &trust)).await => Ok(()),
             _ => Err(error),
         }
     }

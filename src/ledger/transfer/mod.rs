@@ -175,9 +175,7 @@ async fn copy(
         progress(rows);
     }
     let read = reading.await.map_err(|error| unavailable(sqlx::Error::Io(std::io::Error::other(error))))?;
-    if let Err(error) = read {
-        return Err(error);
-    }
+    read?;
     in_time(copying.finish()).await?;
     if let Some((column, last)) = &table.numbered {
         let advanced = sqlx::query("-- transfer::copy\n select setval(pg_get_serial_sequence($1, $2), $3)");

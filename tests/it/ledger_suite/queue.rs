@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
+use peak_braze::clock::Moment;
 use peak_braze::ledger::{Ledger, LedgerError, NewRun, RunFilter};
 use peak_braze::run::{Mode, Run, RunId, RunState};
 
@@ -63,7 +64,7 @@ async fn claim_of(ledger: &Ledger, id: RunId) -> peak_braze::ledger::Lease {
     peak_braze::ledger::Lease {
         number: 0,
         epoch: i64::from(run.attempt),
-        expires: tokio::time::Instant::now(),
+        expires: Moment::now(),
         customers: None,
         checkpoint: None,
         cancel_requested: true,

@@ -406,6 +406,11 @@ updated_at = "updated_at"
     )
 }
 
+/// A number that whoever runs the tests may set.
+pub fn from_env(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 /// A folder's file, whatever is in it.
 pub fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_default()

@@ -10,5 +10,6 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod python;
+pub mod replicas;
 pub mod snowflake;
 pub mod snowflake_wire;

@@ -141,12 +141,6 @@ impl Postgres {
         self.command("pg_ctl", &["start", "-w", "-t", "60", "-l", &self.data("log"), "-o", &self.options()]);
     }
 
-    /// Its first process.
-    pub fn pid(&self) -> u32 {
-        let file = std::fs::read_to_string(self.data("data/postmaster.pid")).expect("it runs");
-        file.lines().next().and_then(|pid| pid.parse().ok()).expect("its number")
-    }
-
     /// What the server has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data("log")).expect("pg_ctl makes a log")

@@ -71,6 +71,15 @@ impl Service {
         answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    /// Triggers a run of a sync in a mode and returns its id.
+    pub async fn trigger_mode(&self, sync: &str, mode: &str) -> String {
+        let body = json!({ "mode": mode });
+        let request =
+            self.http.post(self.url(&format!("/v1/syncs/{sync}/runs"))).bearer_auth(TOKEN).json(&body);
+        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
     /// Delivers a signed callback; none where the service went away first.
     pub async fn deliver(&self, id: &str) -> Option<reqwest::Response> {
         let (secret, body) = (SecretString::from(CALLBACK_SECRET), r#"{"type":"model.run.completed"}"#);
@@ -92,18 +101,23 @@ impl Service {
 
     /// Waits for a run's end; woken by its events.
     pub async fn finished(&self, id: &str) -> Run {
+        self.when(id, |run| run.state.is_final()).await
+    }
+
+    /// Waits until a run is as `is` wants it; woken by its events.
+    pub async fn when(&self, id: &str, is: impl Fn(&Run) -> bool) -> Run {
         let url = self.url(&format!("/v1/runs/{id}/events"));
         let mut events = self.http.get(url).bearer_auth(TOKEN).send().await.expect("events");
         let waiting = async {
             loop {
                 let run = self.run(id).await;
-                if run.state.is_final() {
+                if is(&run) {
                     return run;
                 }
                 let _ = events.chunk().await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("the run ends")
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the run comes to that")
     }
 
     /// kill -9.
@@ -132,6 +146,16 @@ impl Service {
         self.signal("-HUP");
     }
 
+    /// SIGSTOP: it does nothing, and does not know.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(sent.expect("kill runs").success());
@@ -141,6 +165,21 @@ impl Service {
     pub async fn says(&self, words: &str) {
         let saying = async {
             while !std::fs::read_to_string(&self.log).unwrap_or_default().contains(words) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, saying).await.expect("it says so");
+    }
+
+    /// How often its log holds `words`.
+    pub fn times_said(&self, words: &str) -> usize {
+        std::fs::read_to_string(&self.log).unwrap_or_default().matches(words).count()
+    }
+
+    /// Waits until its log holds `words` more often than so.
+    pub async fn says_more_often(&self, words: &str, times: usize) {
+        let saying = async {
+            while self.times_said(words) <= times {
                 tokio::task::yield_now().await;
             }
         };
