@@ -1,12 +1,16 @@
 //! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside the
-//! same ledger with one commit per request, and beside a bare receiver that does nothing but verify, insert and
-//! commit. The same service with its ledger on PostgreSQL, alone and as two replicas, takes its turns too. They all do so
-//! in one run; medians and their ratios count.
+//! same ledger with one commit per request, a bare receiver that does nothing but verify, insert and commit, a bare
+//! receiver that shares commits, FastAPI, and the same service with its ledger on PostgreSQL, alone and as two replicas.
+//! They take turns in one run; medians and their ratios count.
 //!
 //! `cargo bench --bench callbacks`
 
-#[expect(dead_code, reason = "the stories' own cluster, of which a bench needs a part")]
+#[path = "callbacks/fast_api.rs"]
+mod fast_api;
+#[path = "callbacks/group_commit.rs"]
+mod group_commit;
 #[path = "../tests/it/support/postgres.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
 mod postgres;
 
 use std::net::SocketAddr;
@@ -81,37 +85,34 @@ async fn main() {
     // Runs are not what is measured: they wait.
     app.ledger().set_paused("predictions", true).await.expect("paused");
     let service = app.addr().expect("it serves");
-    let alone = one_at_a_time(folder.path()).await;
-    let bare = bare_receiver(folder.path()).await;
+    let fast_api = fast_api::FastApi::start(folder.path(), SECRET);
     // As a real server: a commit is on disk before it is answered.
     let cluster = postgres::Postgres::start_with("-c fsync=on -c autovacuum=on");
     let replicas = [on_postgres(folder.path(), &cluster).await, on_postgres(folder.path(), &cluster).await];
     let [first, second] = [&replicas[0], &replicas[1]].map(|app| app.addr().expect("it serves"));
+    let mut receivers = vec![
+        ("service", vec![service]),
+        ("same ledger, one commit per request", vec![one_at_a_time(folder.path()).await]),
+        ("bare receiver, one commit per request", vec![bare_receiver(folder.path()).await]),
+        ("bare receiver, shared commits", vec![group_commit::start(folder.path()).await]),
+        ("service, ledger on PostgreSQL", vec![first]),
+        ("two replicas, ledger on PostgreSQL", vec![first, second]),
+    ];
+    receivers
+        .extend(fast_api.iter().map(|fast_api| ("FastAPI, one commit per request", vec![fast_api.addr])));
 
-    let (mut ours, mut alones, mut bares) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut shared, mut both) = (Vec::new(), Vec::new());
+    let mut measured: Vec<Vec<Measured>> = receivers.iter().map(|_| Vec::new()).collect();
     for round in 0..ROUNDS {
-        ours.push(measure(&[service], round).await);
-        alones.push(measure(&[alone], round).await);
-        bares.push(measure(&[bare], round).await);
-        shared.push(measure(&[first], round).await);
-        both.push(measure(&[first, second], ROUNDS + round).await);
+        for (place, ((_, addrs), measured)) in receivers.iter().zip(&mut measured).enumerate() {
+            measured.push(measure(addrs, &format!("b-{place}-{round}")).await);
+        }
     }
-    println!("service                                 {}", Measured::median(&ours));
-    println!("same ledger, one commit per request     {}", Measured::median(&alones));
-    println!("bare receiver, one commit per request   {}", Measured::median(&bares));
-    println!(
-        "medians of ratios                       {:.1}, {:.1}",
-        ratio(&ours, &alones),
-        ratio(&ours, &bares)
-    );
-    println!("service, ledger on PostgreSQL           {}", Measured::median(&shared));
-    println!("two replicas on it                      {}", Measured::median(&both));
-    println!(
-        "medians of ratios to the first          {:.2}, {:.2}",
-        ratio(&shared, &ours),
-        ratio(&both, &ours)
-    );
+    println!("{:<39} {:>8}  {:>6}  {:>6}   the service's: per second, p99", "", "per s", "p50 ms", "p99 ms");
+    for ((name, _), theirs) in receivers.iter().zip(&measured) {
+        let speed = ratio(&measured[0], theirs, |measured| measured.per_sec);
+        let p99 = ratio(&measured[0], theirs, |measured| measured.p99_ms);
+        println!("{name:<39} {}   {speed:>5.2} x, {p99:>5.2} x", Measured::median(theirs));
+    }
     app.drain().await;
     for replica in replicas {
         replica.drain().await;
@@ -198,8 +199,9 @@ async fn serve(router: Router) -> SocketAddr {
     addr
 }
 
-fn ratio(ours: &[Measured], theirs: &[Measured]) -> f64 {
-    median(ours.iter().zip(theirs).map(|(ours, theirs)| ours.per_sec / theirs.per_sec).collect())
+/// The median of the rounds' ratios.
+fn ratio(ours: &[Measured], theirs: &[Measured], of: fn(&Measured) -> f64) -> f64 {
+    median(ours.iter().zip(theirs).map(|(ours, theirs)| of(ours) / of(theirs)).collect())
 }
 
 struct Measured {
@@ -220,7 +222,7 @@ impl Measured {
 
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:>6.0}/s  p50 {:>5.1} ms  p99 {:>5.1} ms", self.per_sec, self.p50_ms, self.p99_ms)
+        write!(f, "{:>8.0}  {:>6.1}  {:>6.1}", self.per_sec, self.p50_ms, self.p99_ms)
     }
 }
 
@@ -229,12 +231,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// 64 connections that post one callback after another for a round, shared out among these addresses. Plain sockets: the sender shares the machine.
-async fn measure(addrs: &[SocketAddr], round: usize) -> Measured {
+/// 64 connections, shared out among these addresses, that post one callback after another for a round. Plain sockets: the sender shares the machine.
+async fn measure(addrs: &[SocketAddr], name: &str) -> Measured {
     let began = Instant::now();
     let senders: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
-            tokio::spawn(send(addrs[number % addrs.len()], format!("b-{round}-{number}"), began + ROUND))
+            tokio::spawn(send(addrs[number % addrs.len()], format!("{name}-{number}"), began + ROUND))
         })
         .collect();
     let mut waits = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use peak_braze::braze::{Batch, Template};
+use peak_braze::braze::{Batch, Braze, Template, Verdict};
 use peak_braze::callback::{self, Callback, Verifier};
 use peak_braze::clock::Clock;
 use peak_braze::config::{self, Identifier};
@@ -16,9 +16,10 @@ use peak_braze::customer::{
 };
 use peak_braze::ledger::{Checkpoint, Flag, Group, Lease, Ledger, NewRun, SentRow};
 use peak_braze::run::{DataPoints, Mode, Progress, Tally, TriggerKind};
-use peak_braze::sandbox::warehouse;
+use peak_braze::sandbox::{self, warehouse};
 use peak_braze::source::{Rows, Selection, Source};
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 /// Customers of one chunk, as sources hand them over.
 const CHUNK: u32 = 4_000;
@@ -132,7 +133,33 @@ fn batches(chunk: &Chunk, template: &Template) -> Vec<Batch> {
         }
         batch.end();
     }
+    batches.iter_mut().for_each(Batch::seal);
     batches
+}
+
+/// One request of 75 to a counting sandbox on loopback, its answer read, and a verdict for each update.
+#[divan::bench]
+fn verdict(bencher: Bencher<'_, '_>) {
+    let (folder, runtime) = (folder(), runtime());
+    let settings =
+        sandbox::Settings { counting_only: true, rate: sandbox::Rate::Off, ..sandbox::Settings::default() };
+    let listen = ([127, 0, 0, 1], 0).into();
+    let sandbox = runtime.block_on(sandbox::Sandbox::start(listen, settings)).expect("a sandbox");
+    let mut destination = config_of(folder.path()).destinations["braze"].clone();
+    destination.endpoint = sandbox.url();
+    destination.requests_per_3s = 1_000_000;
+    let key = "the-rest-api-key-of-a-workspace".to_owned().into();
+    let braze = Arc::new(Braze::new("braze", &destination, key, Clock::system()).expect("a destination"));
+    let pusher = braze.pusher(Arc::new(|| true), CancellationToken::new());
+    let names: Vec<String> = attributes().iter().map(|attribute| attribute.name.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let template = Template::new(&Identifier::ExternalId, true, &names);
+    let batch = batches(&chunk(0), &template).swap_remove(0);
+    bencher.counter(ItemsCount::new(batch.len())).bench(|| {
+        let pushed = runtime.block_on(pusher.push(&batch)).expect("answered");
+        assert!(pushed.verdicts.iter().all(|verdict| *verdict == Verdict::Accepted));
+    });
+    runtime.block_on(sandbox.stop());
 }
 
 /// What is remembered of a chunk: the ledger knows one customer in `args` of those it is asked for, and as many more.

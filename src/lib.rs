@@ -13,11 +13,13 @@ pub mod braze;
 pub mod callback;
 pub mod ledger;
 pub mod notify;
+pub mod pages;
 pub mod peak;
 pub mod source;
 pub mod sync;
 pub mod worker;
 
+pub mod access;
 pub mod cadence;
 pub mod clock;
 pub mod config;
@@ -26,6 +28,7 @@ pub mod http;
 pub mod postgres;
 pub mod run;
 pub mod share;
+pub mod standing;
 pub mod telemetry;
 
 pub mod app;

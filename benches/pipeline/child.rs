@@ -17,11 +17,11 @@ const TICKS: u64 = 100;
 /// How often a process is looked at; its own high-water mark is kept by the kernel.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Runs a command to its end.
+/// Runs a command to its end. What it prints goes where the command says: nobody reads a pipe here.
 #[expect(clippy::disallowed_methods, reason = "nothing signals how much memory another process has")]
 pub fn run(command: &mut Command) -> Cost {
     let began = Instant::now();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut peak_kib = 0;
     // A zombie keeps its times until it is waited for, but no memory.
     while !is_zombie(&child) {

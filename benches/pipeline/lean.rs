@@ -12,6 +12,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::stage::{COLUMNS, IN_FLIGHT};
 
+/// The argument that makes this file the lean program.
+pub const PROGRAM: &str = "lean-program";
 /// Updates of one request. Source: Braze docs, User track.
 const BATCH: usize = 75;
 /// Rows stored in one transaction.
@@ -24,9 +26,9 @@ struct Batch {
     rows: Vec<(String, Vec<u8>)>,
 }
 
-/// Runs it: `lean WAREHOUSE LEDGER ENDPOINT`.
+/// Runs it: `lean-program WAREHOUSE LEDGER ENDPOINT`.
 pub fn main(arguments: &[String]) {
-    let [warehouse, ledger, endpoint] = arguments else { panic!("lean WAREHOUSE LEDGER ENDPOINT") };
+    let [warehouse, ledger, endpoint] = arguments else { panic!("WAREHOUSE LEDGER ENDPOINT") };
     let (warehouse, ledger) = (warehouse.clone(), ledger.clone());
     open(Path::new(&ledger));
     let (batches, to_post) = mpsc::channel::<Batch>(IN_FLIGHT);

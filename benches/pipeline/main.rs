@@ -1,68 +1,49 @@
-//! The whole path, warehouse to Braze, beside a lean program that only reads, encodes, posts and stores. They take turns
-//! in one run on the same data against the same counting sandbox; medians and their ratios count.
+//! The whole path, warehouse to Braze, measured in parts. Whoever is compared takes turns in one run, on the same data
+//! and against the same counting sandbox; medians and their ratios count.
 //!
-//! `cargo bench --bench pipeline` · `PEAK_BRAZE_BENCH="customers=100000 rounds=3"` makes it shorter.
+//! `cargo bench --bench pipeline` · `cargo bench --bench pipeline -- lean latency` for some parts ·
+//! `PEAK_BRAZE_BENCH="customers=100000 rounds=3"` makes them shorter.
 
+mod acknowledged;
+mod beside;
 mod child;
+mod growth;
+mod latency;
 mod lean;
+mod postgres;
 mod stage;
 mod table;
 
 use std::process::ExitCode;
 
-use stage::Stage;
-use table::Table;
-
-/// What a round does; each is done by the product, then by the lean program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    /// Nothing was sent before.
-    FirstSync,
-    /// Every row has a new `updated_at`, one customer in a hundred another value.
-    Touched,
-    /// Every customer has other values.
-    AllChanged,
-}
-
-impl Task {
-    const ALL: [Self; 3] = [Self::FirstSync, Self::Touched, Self::AllChanged];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::FirstSync => "first sync",
-            Self::Touched => "all touched, 1 % changed",
-            Self::AllChanged => "all changed",
-        }
-    }
-}
+/// What can be measured on its own.
+const PARTS: [(&str, fn()); 6] = [
+    ("lean", beside::lean),
+    ("python", beside::python),
+    ("latency", latency::measure),
+    ("growth", growth::measure),
+    ("acknowledged", acknowledged::measure),
+    ("postgres", postgres::measure),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.first().map(String::as_str) {
-        // The lean program is this very file, started anew, so that it is measured as a process too.
-        Some("lean") => lean::main(&arguments[1..]),
-        _ => compare(),
+    // The lean program is this very file, started anew, so that it is measured as a process too.
+    if arguments.first().is_some_and(|first| first == lean::PROGRAM) {
+        lean::main(&arguments[1..]);
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|name| !name.starts_with("--")).collect();
+    if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != *name)) {
+        eprintln!("no part is called {unknown}: {}", PARTS.map(|(part, _)| part).join(", "));
+        return ExitCode::FAILURE;
+    }
+    for (part, measure) in PARTS {
+        if wanted.is_empty() || wanted.contains(&part) {
+            println!("== {part}");
+            measure();
+        }
     }
     ExitCode::SUCCESS
-}
-
-fn compare() {
-    let (customers, rounds) = (stage::setting("customers", 1_000_000), stage::setting("rounds", 5));
-    let stage = Stage::set(customers);
-    let mut table = Table::default();
-    for round in 1..=rounds {
-        stage.begin_round();
-        for task in Task::ALL {
-            stage.change(task);
-            // Whoever goes first finds colder caches: they take turns at that too.
-            if round % 2 == 0 {
-                table.add(task, stage.product(), stage.lean());
-            } else {
-                let lean = stage.lean();
-                table.add(task, stage.product(), lean);
-            }
-        }
-        eprintln!("round {round} of {rounds} done");
-    }
-    print!("{}", table.text(customers));
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::limits::Limits;
 use super::measure;
+use crate::access::Peer;
 
 /// Counts open connections.
 pub(super) struct Connections {
@@ -36,6 +37,13 @@ impl Connections {
         open.insert(ip, of_ip + 1);
         measure::connections(all + 1);
         Some(Slot(Arc::clone(self), ip))
+    }
+}
+
+impl Slot {
+    /// Whoever is connected.
+    pub(super) fn peer(&self) -> Peer {
+        Peer(self.1)
     }
 }
 

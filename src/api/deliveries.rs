@@ -7,12 +7,13 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Caller, Reader};
+use super::auth::Reader;
 use super::document::{ListProblems, TAG_CALLBACKS};
 use super::extract::Params;
 use super::problem::{Code, Problem};
 use super::runs::limit;
 use super::state::Api;
+use crate::access::Caller;
 use crate::ledger::{Delivery, Ledger, LedgerError, Page};
 
 /// Which deliveries to list.

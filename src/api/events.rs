@@ -8,7 +8,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -18,6 +17,7 @@ use super::extract::Segment;
 use super::problem::{Code, Problem};
 use super::runs::etag;
 use super::state::Api;
+use crate::ledger::Follow;
 use crate::run::{Progress, Run, RunId, RunState, Tally};
 
 /// The data of a `progress` event.
@@ -50,10 +50,10 @@ pub(super) async fn watch(
     let permit =
         Arc::clone(&api.streams).try_acquire_owned().map_err(|_| Problem::from(Code::TooManyStreams))?;
     // Listening begins before looking, so that no change falls between.
-    let changes = api.ledger().watch();
+    let follow = api.ledger().follow(id, api.setup.limits.stream_poll);
     let run = api.run(&caller, id).await?;
     let keep_alive = KeepAlive::new().interval(api.setup.limits.stream_keep_alive);
-    let watch = Watch::new(api, permit, changes, run);
+    let watch = Watch::new(api, permit, follow, run);
     Ok(Sse::new(stream::unfold(watch, Watch::next)).keep_alive(keep_alive))
 }
 
@@ -65,14 +65,14 @@ struct Watch {
     /// The run as first seen, until it is told.
     first: Option<Run>,
     told: Option<(RunState, Step)>,
-    changes: Receiver<RunId>,
+    follow: Follow,
     ends: Instant,
 }
 
 impl Watch {
-    fn new(api: Arc<Api>, permit: OwnedSemaphorePermit, changes: Receiver<RunId>, run: Run) -> Self {
+    fn new(api: Arc<Api>, permit: OwnedSemaphorePermit, follow: Follow, run: Run) -> Self {
         let ends = Instant::now() + api.setup.limits.stream_time;
-        Self { _permit: permit, id: run.id, first: Some(run), told: None, changes, ends, api }
+        Self { _permit: permit, id: run.id, first: Some(run), told: None, follow, ends, api }
     }
 
     /// The next event; none once the final state is told.
@@ -95,9 +95,7 @@ impl Watch {
         tokio::select! {
             () = self.api.setup.draining.cancelled() => return None,
             () = tokio::time::sleep_until(self.ends) => return None,
-            () = changed(&mut self.changes, self.id) => {}
-            // Another replica's changes are not heard here.
-            () = tokio::time::sleep(self.api.setup.limits.stream_poll) => {}
+            () = self.follow.changed() => {}
         }
         self.api.ask(self.api.ledger().run(self.id)).await.ok()?
     }
@@ -115,17 +113,5 @@ impl Watch {
         .expect("a run is plain data");
         let name = if before.is_some_and(|(state, _)| state == run.state) { "progress" } else { "state" };
         Some(Event::default().event(name).id(etag(json.as_bytes()).trim_matches('"')).data(json))
-    }
-}
-
-/// Returns when the run may have changed.
-async fn changed(changes: &mut Receiver<RunId>, id: RunId) {
-    loop {
-        match changes.recv().await {
-            Ok(other) if other != id => {}
-            // Lagging, it may have been among those missed.
-            Ok(_) | Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
     }
 }

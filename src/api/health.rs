@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::auth::Caller;
+use super::auth::need;
 use super::document::{MetricsProblems, ReadyProblems, TAG_SERVICE};
 use super::problem::{Code, Problem};
 use super::state::Api;
+use crate::access::Caller;
 use crate::config::Scope;
 
 /// A probe is a commit; however often we are asked, one a second is enough.
@@ -68,7 +69,7 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     if !api.server.public_metrics {
         let caller = caller?;
-        caller.need(Scope::Read)?;
+        need(&caller, Scope::Read)?;
         if caller.syncs().is_some() {
             return Err(Problem::with(Code::Forbidden, "metrics are of all syncs, the token is not"));
         }

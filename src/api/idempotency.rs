@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use super::auth::Caller;
 use super::problem::{Code, Problem};
+use crate::access::Caller;
 use crate::ledger::Idempotency;
 
 const HEADER: &str = "idempotency-key";

@@ -14,7 +14,6 @@ mod document;
 mod envelope;
 mod events;
 mod extract;
-mod flood;
 mod health;
 mod idempotency;
 mod limits;
@@ -46,13 +45,19 @@ pub use state::{Api, ApiError, OnTrigger, Setup};
 
 /// Every route of the API, the reference and the probes.
 pub fn router(api: Arc<Api>) -> Router {
+    joined(api, Router::new())
+}
+
+/// The same, with the routes of a neighbour that share its bounds, ids and counts.
+pub fn joined(api: Arc<Api>, neighbour: Router) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        .with_state(api)
+        .merge(neighbour)
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(envelope::method_not_allowed)
         .layer(CatchPanicLayer::custom(|_| problem::Problem::from(problem::Code::Internal).into_response()))
         .layer(middleware::from_fn(envelope::wrap))
-        .with_state(api)
 }
 
 fn routes() -> OpenApiRouter<Arc<Api>> {

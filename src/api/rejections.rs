@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use chrono::SecondsFormat;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,7 +16,7 @@ use super::extract::{Params, Segment};
 use super::problem::Problem;
 use super::runs::{MAX_LIMIT, limit};
 use super::state::Api;
-use crate::ledger::{LedgerError, Rejection};
+use crate::ledger::{Page, Rejection};
 use crate::run::RunId;
 
 /// Which part of a list.
@@ -68,8 +66,7 @@ pub(super) async fn list(
     if !csv {
         return Ok(Json(Rejections { rejections: page.items, next_cursor: page.next_cursor }).into_response());
     }
-    let next = page.next_cursor.filter(|_| query.limit.is_none());
-    Ok(sheet(api, id, page.items, next))
+    Ok(sheet(&api, id, page, query.limit.is_none()))
 }
 
 fn wants_csv(headers: &HeaderMap) -> bool {
@@ -78,59 +75,13 @@ fn wants_csv(headers: &HeaderMap) -> bool {
     kinds.any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv")))
 }
 
-/// Sends the first part and then the rest, part by part, so that memory holds one of them.
-fn sheet(api: Arc<Api>, id: RunId, first: Vec<Rejection>, next: Option<String>) -> Response {
-    let head =
-        String::from("customer_id,attribute,code,attempts,first_seen_at,last_seen_at\r\n") + &rows(&first);
-    let rest = stream::try_unfold((api, next), move |(api, next)| async move {
-        let Some(cursor) = next else { return Ok::<_, LedgerError>(None) };
-        // A failure here cuts the transfer off, so that nobody takes the part for the whole.
-        let page = api.ledger().rejections(id, MAX_LIMIT, Some(&cursor)).await?;
-        Ok(Some((Bytes::from(rows(&page.items)), (api, page.next_cursor))))
-    });
-    let body = futures_util::StreamExt::chain(stream::iter([Ok(Bytes::from(head))]), rest);
+/// Names the file that a browser saves.
+fn sheet(api: &Api, id: RunId, first: Page<Rejection>, all: bool) -> Response {
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"rejections-{id}.csv\""))
         .expect("a UUID is plain ASCII");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
         (header::CONTENT_DISPOSITION, disposition),
     ];
-    (headers, Body::from_stream(body)).into_response()
-}
-
-fn rows(rejections: &[Rejection]) -> String {
-    let at = |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    let row = |line: &Rejection| {
-        let attribute = line.attribute.as_deref().unwrap_or_default();
-        let [customer, attribute, code] = [&line.customer_id, attribute, &line.code].map(cell);
-        let (first, last) = (at(&line.first_seen_at), at(&line.last_seen_at));
-        format!("{customer},{attribute},{code},{},{first},{last}\r\n", line.attempts)
-    };
-    rejections.iter().map(row).collect()
-}
-
-/// RFC 4180, with the characters that start a formula neutralised.
-fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let text = if formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formulas_become_text() {
-        for text in ["=1+1", "+1", "-1", "@x", "\tx"] {
-            assert_eq!(cell(text), format!("'{text}"));
-        }
-        assert_eq!(cell("=a,\"b\""), "\"'=a,\"\"b\"\"\"");
-    }
-
-    #[test]
-    fn plain_cells_stay_as_they_are() {
-        assert_eq!(cell("c-1"), "c-1");
-        assert_eq!(cell("a\nb"), "\"a\nb\"");
-    }
+    (headers, Body::from_stream(api.ledger().rejections_sheet(id, first, all))).into_response()
 }

@@ -29,6 +29,7 @@ use super::connections::{Connections, Slot};
 use super::limits::Limits;
 use super::stall::Stall;
 use super::tls::{self, TlsError};
+use crate::access::Peer;
 use crate::config;
 
 /// Until a file descriptor may be free again: long enough not to spin, too short for a sender to notice.
@@ -100,11 +101,11 @@ impl Server {
         let open = Connections::new(&self.limits);
         let handler = Handler { router, tls: self.tls, limits: self.limits, shutdown: shutdown.clone() };
         while let Some((stream, slot)) = accept(&self.listener, &open, &shutdown).await {
-            let (handler, hard_stop) = (handler.clone(), hard_stop.clone());
+            let (handler, hard_stop, peer) = (handler.clone(), hard_stop.clone(), slot.peer());
             tasks.spawn(async move {
                 tokio::select! {
                     () = hard_stop.cancelled() => {}
-                    () = handler.connection(stream) => {}
+                    () = handler.connection(stream, peer) => {}
                 }
                 drop(slot);
             });
@@ -172,25 +173,26 @@ async fn pause(error: &io::Error, shutdown: &CancellationToken) {
 }
 
 impl Handler {
-    async fn connection(self, stream: TcpStream) {
-        let Some(tls) = self.tls.clone() else { return self.http(stream).await };
+    async fn connection(self, stream: TcpStream, peer: Peer) {
+        let Some(tls) = self.tls.clone() else { return self.http(stream, peer).await };
         let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
         let stream = tokio::select! {
             () = self.shutdown.cancelled() => return,
             stream = handshake => stream,
         };
         match stream {
-            Ok(Ok(stream)) => self.http(stream).await,
+            Ok(Ok(stream)) => self.http(stream, peer).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
+    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
         let began = Arc::new(AtomicBool::new(false));
         let (router, seen) = (self.router, Arc::clone(&began));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(Body::new))
         });
         let connection = http1::Builder::new()

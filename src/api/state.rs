@@ -9,15 +9,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{Caller, Tokens};
-use super::flood::Flood;
 use super::health::Readiness;
 use super::idempotency::InProgress;
 use super::limits::Limits;
 use super::problem::{Code, Problem};
+use crate::access::{Caller, Flood, TokenError, Tokens};
 use crate::callback::{KeyError, Verifier};
 use crate::clock::Clock;
-use crate::config::{self, Config, secret::SecretError};
+use crate::config::{self, Config};
 use crate::ledger::{Ledger, LedgerError};
 use crate::run::{Run, RunId};
 
@@ -53,14 +52,8 @@ pub enum ApiError {
         source: KeyError,
     },
     /// A token's secret.
-    #[error("token {name}: {source}")]
-    Token {
-        /// The token's name.
-        name: String,
-        /// What is wrong with it.
-        #[source]
-        source: SecretError,
-    },
+    #[error(transparent)]
+    Token(TokenError),
 }
 
 /// The state of the API.
@@ -72,7 +65,7 @@ pub struct Api {
     pub(super) dummy: Verifier,
     pub(super) streams: Arc<Semaphore>,
     pub(super) in_progress: InProgress,
-    pub(super) flood: Flood,
+    pub(super) flood: Arc<Flood>,
     pub(super) readiness: Readiness,
     shared: RwLock<Arc<Shared>>,
 }
@@ -107,7 +100,10 @@ impl Shared {
     /// Resolves every secret before anything is put in force.
     fn new(config: &Config) -> Result<Arc<Self>, ApiError> {
         let syncs = config.syncs.iter().map(|sync| Ok((sync.id.clone(), Endpoint::new(sync, config)?)));
-        Ok(Arc::new(Self { syncs: syncs.collect::<Result<_, _>>()?, tokens: Tokens::new(&config.tokens)? }))
+        Ok(Arc::new(Self {
+            syncs: syncs.collect::<Result<_, _>>()?,
+            tokens: Tokens::new(&config.tokens).map_err(ApiError::Token)?,
+        }))
     }
 
     /// A sync of the config that the caller may see.
@@ -128,7 +124,7 @@ impl Api {
             dummy: Verifier::dummy(),
             streams: Arc::new(Semaphore::new(setup.limits.streams)),
             in_progress: InProgress::default(),
-            flood: Flood::new(setup.limits.triggers_per_minute),
+            flood: Arc::new(Flood::new(setup.limits.triggers_per_minute)),
             readiness: Readiness::default(),
             shared: RwLock::new(Shared::new(config)?),
             server: config.server.clone(),
@@ -153,6 +149,11 @@ impl Api {
 
     pub(super) fn ledger(&self) -> &Ledger {
         &self.setup.ledger
+    }
+
+    /// Counts the triggers of each token, whichever way they come.
+    pub fn triggers(&self) -> Arc<Flood> {
+        Arc::clone(&self.flood)
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,39 +11,8 @@ use super::auth::Reader;
 use super::document::{ReadProblems, TAG_SYNCS};
 use super::extract::Segment;
 use super::problem::Problem;
-use super::state::{Api, Endpoint};
-use crate::cadence;
-use crate::config;
-use crate::ledger::{Ledger, LedgerError, RunFilter, SyncState};
-use crate::run::{Mode, Run, RunState};
-
-/// One sync.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SyncView {
-    /// Its id.
-    id: String,
-    /// idle, queued, running, waiting or held. Plans do not count.
-    #[schema(example = "idle")]
-    state: &'static str,
-    /// Whether a person paused it.
-    paused: bool,
-    /// Whether Braze lets nothing of it through.
-    blocked: bool,
-    /// Why, such as `braze_unauthorized`.
-    blocked_reason: Option<String>,
-    /// Whether the watermark has stood still for longer than `stale_after`.
-    stale: bool,
-    /// How far its source was synced.
-    watermark: Option<DateTime<Utc>>,
-    /// Seconds since the watermark last moved; null before that.
-    freshness_secs: Option<i64>,
-    /// The newest run, plans aside.
-    last_run: Option<Run>,
-    /// When it runs by itself next; null without a cadence, and while paused.
-    next_run_at: Option<DateTime<Utc>>,
-    /// Customers with outstanding rejections or in doubt.
-    outstanding_rejections: u64,
-}
+use super::state::Api;
+use crate::standing::{SyncView, standing};
 
 /// Every sync the token may see.
 #[derive(Serialize, ToSchema)]
@@ -64,7 +32,8 @@ pub(super) async fn list(
 ) -> Result<Json<Syncs>, Problem> {
     let (shared, now) = (api.shared(), api.setup.clock.now());
     let seen = shared.syncs.values().filter(|sync| caller.sees(&sync.config.id));
-    let views = futures_util::future::try_join_all(seen.map(|sync| view(api.ledger(), sync, now)));
+    let views =
+        futures_util::future::try_join_all(seen.map(|sync| standing(api.ledger(), &sync.config, now)));
     Ok(Json(Syncs { syncs: api.ask(views).await? }))
 }
 
@@ -81,61 +50,5 @@ pub(super) async fn show(
 ) -> Result<Json<SyncView>, Problem> {
     let shared = api.shared();
     let sync = shared.sync(&caller, &id)?;
-    api.ask(view(api.ledger(), sync, api.setup.clock.now())).await.map(Json)
-}
-
-async fn view(ledger: &Ledger, sync: &Endpoint, now: DateTime<Utc>) -> Result<SyncView, LedgerError> {
-    let id = &sync.config.id;
-    let cadence = sync.config.cadence.as_ref();
-    let known = ledger.sync_state(id).await?;
-    Ok(SyncView {
-        id: id.clone(),
-        state: state_word(ledger, id).await?,
-        paused: known.paused,
-        blocked: known.blocked.is_some(),
-        stale: is_stale(cadence, &known, now),
-        watermark: known.watermark,
-        freshness_secs: known.watermark_moved_at.map(|at| (now - at).num_seconds().max(0)),
-        last_run: newest(ledger, id, None, MAX_PLANS).await?,
-        next_run_at: cadence.filter(|_| !known.paused).and_then(|cadence| cadence::next_of(cadence, now)),
-        outstanding_rejections: ledger.outstanding_rejections(id).await?,
-        blocked_reason: known.blocked.map(|blocked| blocked.code),
-    })
-}
-
-fn is_stale(cadence: Option<&config::Cadence>, known: &SyncState, now: DateTime<Utc>) -> bool {
-    let bound = cadence.and_then(|cadence| cadence.stale_after_secs);
-    let bound = bound.and_then(|secs| TimeDelta::try_seconds(i64::try_from(secs).ok()?));
-    match (bound, known.watermark_moved_at) {
-        (Some(bound), Some(at)) => now - at > bound,
-        _ => false,
-    }
-}
-
-/// Most plans looked past for the newest run. They come one at a time, but many may have ended since.
-const MAX_PLANS: u32 = 50;
-
-/// Runs of one sync in one state that is not final: the sync's own and a plan.
-const MAX_ALIKE: u32 = 4;
-
-/// The state of the active run, else of the queued one.
-async fn state_word(ledger: &Ledger, sync: &str) -> Result<&'static str, LedgerError> {
-    for state in [RunState::Held, RunState::Waiting, RunState::Running, RunState::Queued] {
-        if newest(ledger, sync, Some(state), MAX_ALIKE).await?.is_some() {
-            return Ok(state.as_str());
-        }
-    }
-    Ok("idle")
-}
-
-/// The newest run, plans aside.
-async fn newest(
-    ledger: &Ledger,
-    sync: &str,
-    state: Option<RunState>,
-    most: u32,
-) -> Result<Option<Run>, LedgerError> {
-    let filter = RunFilter { sync: Some(sync.to_owned()), syncs: None, state };
-    let page = ledger.runs(&filter, most, None).await?;
-    Ok(page.items.into_iter().find(|run| run.mode != Mode::Plan))
+    api.ask(standing(api.ledger(), &sync.config, api.setup.clock.now())).await.map(Json)
 }

@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::auth::{Caller, Operator};
+use super::auth::{Operator, need};
 use super::document::{ActionProblems, StartProblems, TAG_RUNS, TAG_SYNCS};
 use super::extract::{Segment, Typed};
 use super::idempotency;
 use super::problem::{Code, Problem};
 use super::state::Api;
+use crate::access::Caller;
 use crate::config::Scope;
 use crate::customer::{KeyDigits, Value, usable_key};
 use crate::ledger::{Enqueued, Idempotency, NewRun};
@@ -124,7 +125,7 @@ pub(super) async fn trigger(
     Typed { value: asked, bytes }: Typed<TriggerRequest>,
 ) -> Result<Response, Problem> {
     let mode = asked.mode();
-    caller.need(scope_of(mode))?;
+    need(&caller, scope_of(mode))?;
     api.shared().sync(&caller, &sync)?;
     asked.check()?;
     let idempotency = idempotency::read(&headers, &caller, uri.path(), &bytes)?;
@@ -165,7 +166,7 @@ pub(super) async fn retrigger(
     Typed { bytes, .. }: Typed<Empty>,
 ) -> Result<Response, Problem> {
     let original = api.run(&caller, id).await?;
-    caller.need(scope_of(original.mode))?;
+    need(&caller, scope_of(original.mode))?;
     let idempotency = idempotency::read(&headers, &caller, uri.path(), &bytes)?;
     let actor = Some(caller.name().to_owned());
     let enqueued = api.ledger().retrigger(id, actor, idempotency.clone());
@@ -185,7 +186,8 @@ async fn start(
     enqueue: impl Future<Output = Result<Enqueued, crate::ledger::LedgerError>>,
 ) -> Result<Response, Problem> {
     refuse_draining(api)?;
-    api.flood.admit(caller.name())?;
+    let over = api.flood.admit(caller.name());
+    over.map_err(|wait| Problem::from(Code::TooManyTriggers).retry_after(wait.as_secs() + 1))?;
     let _held = api.in_progress.hold(idempotency.as_ref())?;
     let Enqueued { run_id, state, coalesced } = api.ask(enqueue).await?;
     (api.setup.on_trigger)(sync);

@@ -17,6 +17,7 @@ use crate::api::{self, Api, Limits, Server};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::ledger::Ledger;
+use crate::pages::{self, Pages};
 use crate::telemetry;
 use crate::worker::{Syncs, Worker};
 
@@ -27,6 +28,9 @@ pub struct App {
     ledger: Ledger,
     configured: Arc<Configured>,
     api: Option<Arc<Api>>,
+    pages: Option<Arc<Pages>>,
+    /// Whether it speaks TLS itself.
+    tls: bool,
     served: Option<(SocketAddr, JoinHandle<()>)>,
     worked: Option<JoinHandle<()>>,
     /// Tells the worker of a reload.
@@ -62,6 +66,8 @@ impl App {
             ledger,
             configured,
             api: None,
+            pages: None,
+            tls: config.server.tls_cert.is_some(),
             served: None,
             worked: None,
             reloaded: Arc::default(),
@@ -104,9 +110,18 @@ impl App {
             .await
             .with_context(|| format!("server.listen {}", settings.listen))?;
         let addr = server.local_addr();
-        let router = crate::api::router(api.clone());
+        let setup = pages::Setup {
+            ledger: self.ledger.clone(),
+            clock: options.clock.clone(),
+            draining: self.draining.clone(),
+            triggers: api.triggers(),
+            tls: self.tls,
+        };
+        let pages = Pages::new(setup, config)?;
+        let router = pages::with_lost_page(api::joined(api.clone(), pages::router(pages.clone())));
         let served = tokio::spawn(server.serve(router, self.draining.clone()));
         self.api = Some(api);
+        self.pages = Some(pages);
         self.served = Some((addr, served));
         tracing::info!(%addr, "listening");
         Ok(())
@@ -115,6 +130,18 @@ impl App {
     /// Where it listens.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.served.as_ref().map(|(addr, _)| *addr)
+    }
+
+    /// Where its pages are, for a browser on this machine or one that reaches the address.
+    pub fn pages_url(&self) -> Option<String> {
+        let scheme = if self.tls { "https" } else { "http" };
+        self.addr().map(|addr| {
+            // Nobody can call "every address of this machine".
+            let host =
+                if addr.ip().is_unspecified() { "localhost".to_owned() } else { addr.ip().to_string() };
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            format!("{scheme}://{host}:{}/", addr.port())
+        })
     }
 
     /// The ledger it works with.
@@ -130,9 +157,13 @@ impl App {
     pub async fn reload(&self) -> anyhow::Result<()> {
         let config = load(&self.config_path)?;
         let built = self.configured.prepare(&config).await?;
+        let prepared = Pages::prepare(&config)?;
         if let Some(api) = &self.api {
             // The last that can fail, and it changes nothing where it does.
             api.replace(&config)?;
+        }
+        if let Some(pages) = &self.pages {
+            pages.take_over(prepared);
         }
         self.configured.take_over(built);
         self.reloaded.notify_one();

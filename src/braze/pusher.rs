@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use hyper::body::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +107,6 @@ impl Pusher {
     /// One request, once it may start.
     async fn ask(&self, batch: &Batch, part: &Part, effort: &mut Effort) -> Result<Reply, Stop> {
         self.may_start()?;
-        let body = Bytes::from(batch.body(&part.updates));
         let gate = &self.braze.gate;
         let leave = async {
             self.back_off(part).await;
@@ -121,6 +119,7 @@ impl Pusher {
             entry = leave => entry,
         };
         self.may_start()?;
+        let body = batch.body(&part.updates);
         let before = *effort;
         effort.add(body.len(), part.tries > 0);
         let (reply, told) = match self.braze.http.track(body, self.permit(entry.until)).await {

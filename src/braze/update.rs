@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use hyper::body::Bytes;
+
 use crate::config::Identifier;
 
 /// What stands before the objects of a request.
@@ -53,10 +55,12 @@ fn write_str(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The updates of one request, encoded. The objects lie in one buffer, commas included, so any range of them is
-/// one slice.
+/// one slice; once sealed, that buffer is the body that carries them all.
 #[derive(Clone, Default)]
 pub struct Batch {
-    objects: Vec<u8>,
+    /// Head, objects, and once sealed nothing: the body has them.
+    open: Vec<u8>,
+    sealed: Option<Bytes>,
     /// Where each object starts and ends.
     spans: Vec<(u32, u32)>,
 }
@@ -65,6 +69,13 @@ impl Batch {
     /// An empty batch.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty batch with room for about as much as this one holds.
+    pub fn another(&self) -> Self {
+        let (bytes, updates) = (self.bytes(), self.len());
+        let open = Vec::with_capacity(bytes + bytes / 16);
+        Self { open, sealed: None, spans: Vec::with_capacity(updates + updates / 16) }
     }
 
     /// How many updates it holds.
@@ -79,36 +90,45 @@ impl Batch {
 
     /// Bytes of the request's body.
     pub fn bytes(&self) -> usize {
-        HEAD.len() + self.objects.len() + TAIL.len()
+        self.body_bytes(&(0..self.len()))
     }
 
     /// Starts the update of the customer `key`. [`Batch::end`] ends it.
     pub fn begin(&mut self, template: &Template, key: &str) {
-        if !self.spans.is_empty() {
-            self.objects.push(b',');
+        match self.spans.is_empty() {
+            true => self.open.extend_from_slice(HEAD),
+            false => self.open.push(b','),
         }
         let start = self.position();
         self.spans.push((start, start));
-        self.objects.extend_from_slice(&template.before_key);
-        write_str(key, &mut self.objects);
-        self.objects.extend_from_slice(&template.after_key);
+        self.open.extend_from_slice(&template.before_key);
+        write_str(key, &mut self.open);
+        self.open.extend_from_slice(&template.after_key);
     }
 
     /// Adds an attribute, by its position in the template's names, with its value as JSON; `null` removes it.
     pub fn set(&mut self, template: &Template, attribute: usize, json: &[u8]) {
-        self.objects.extend_from_slice(&template.names[attribute]);
-        self.objects.extend_from_slice(json);
+        self.open.extend_from_slice(&template.names[attribute]);
+        self.open.extend_from_slice(json);
     }
 
     /// Ends the update begun last.
     pub fn end(&mut self) {
-        self.objects.push(b'}');
+        self.open.push(b'}');
         let end = self.position();
         self.spans.last_mut().expect("an update was begun").1 = end;
     }
 
+    /// Nothing more is added: the body stands, and is shared by whoever sends it.
+    pub fn seal(&mut self) {
+        if self.sealed.is_none() && !self.is_empty() {
+            self.open.extend_from_slice(TAIL);
+            self.sealed = Some(std::mem::take(&mut self.open).into());
+        }
+    }
+
     fn position(&self) -> u32 {
-        u32::try_from(self.objects.len()).expect("a batch stays far under 4 GiB")
+        u32::try_from(self.open.len()).expect("a batch stays far under 4 GiB")
     }
 
     /// Bytes of the body that carries `updates` alone.
@@ -117,15 +137,17 @@ impl Batch {
     }
 
     /// The body that carries `updates` alone.
-    pub(super) fn body(&self, updates: &Range<usize>) -> Vec<u8> {
-        [HEAD, self.slice(updates), TAIL].concat()
+    pub(super) fn body(&self, updates: &Range<usize>) -> Bytes {
+        match &self.sealed {
+            Some(body) if *updates == (0..self.len()) => body.clone(),
+            _ => [HEAD, self.slice(updates), TAIL].concat().into(),
+        }
     }
 
     fn slice(&self, updates: &Range<usize>) -> &[u8] {
+        let written = self.sealed.as_deref().unwrap_or(&self.open);
         match self.spans.get(updates.clone()) {
-            Some([(start, end)] | [(start, _), .., (_, end)]) => {
-                &self.objects[*start as usize..*end as usize]
-            }
+            Some([(start, end)] | [(start, _), .., (_, end)]) => &written[*start as usize..*end as usize],
             Some([]) | None => &[],
         }
     }
@@ -143,7 +165,7 @@ mod tests {
     use super::*;
 
     fn text(batch: &Batch, updates: Range<usize>) -> String {
-        String::from_utf8(batch.body(&updates)).expect("JSON is UTF-8")
+        String::from_utf8(batch.body(&updates).into()).expect("JSON is UTF-8")
     }
 
     fn three(template: &Template) -> Batch {
@@ -182,14 +204,17 @@ mod tests {
 
     #[test]
     fn parts_rejoined_are_the_batch() {
-        let batch = three(&Template::new(&Identifier::BrazeId, true, &["first", "score"]));
-        let objects = |range: Range<usize>| {
+        let open = three(&Template::new(&Identifier::BrazeId, true, &["first", "score"]));
+        let mut sealed = open.clone();
+        sealed.seal();
+        let objects = |batch: &Batch, range: Range<usize>| {
             let body: serde_json::Value = serde_json::from_slice(&batch.body(&range)).expect("JSON");
             assert_eq!(batch.body_bytes(&range), batch.body(&range).len());
             body["attributes"].as_array().expect("an array").clone()
         };
         for cut in 0..=3 {
-            assert_eq!([objects(0..cut), objects(cut..3)].concat(), objects(0..3));
+            let parts = [objects(&open, 0..cut), objects(&sealed, cut..3)].concat();
+            assert_eq!((&parts, &parts), (&objects(&open, 0..3), &objects(&sealed, 0..3)));
         }
     }
 

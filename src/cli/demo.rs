@@ -49,8 +49,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     if let Err(error) = &told {
         eprintln!("demo: {error:#}");
     } else if !args.exit {
-        println!("\nServing on http://{} until Ctrl-C; the API's reference is at /docs.", story.addr);
-        println!("Token for the API: {}", story.token);
+        let pages = story.app.pages_url().context("the demo serves")?;
+        println!("\nServing until Ctrl-C. Pages: {pages} (the API's reference is at /docs)");
+        println!("Sign in with this token, which is good for this demo alone: {}", story.token);
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
     story.app.drain().await;

@@ -22,8 +22,11 @@ pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let options = Options { clock: Clock::system(), serve: true, listen: args.listen, plans_only: false };
     let app = App::start(config, options).await?;
-    if let Some(addr) = app.addr() {
-        println!("peak-braze listens on {addr}");
+    if let (Some(addr), Some(pages)) = (app.addr(), app.pages_url()) {
+        // In one piece: whoever started us may stop reading once it knows the address.
+        let said =
+            format!("peak-braze listens on {addr}\nPages: {pages} (sign in with a token of the config)\n");
+        print!("{said}");
     }
     while signals.next().await == Asked::Reload {
         if let Err(error) = app.reload().await {

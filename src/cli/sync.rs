@@ -102,7 +102,9 @@ async fn in_process(config: &Path, args: &Args) -> anyhow::Result<Run> {
     run
 }
 
+/// Looks whenever the ledger tells of the run, and now and then all the same.
 async fn wait_for(ledger: &Ledger, id: RunId) -> anyhow::Result<Run> {
+    let mut changed = ledger.watch();
     let mut shown = Shown::new();
     loop {
         if let Some(run) = ledger.run(id).await? {
@@ -112,6 +114,8 @@ async fn wait_for(ledger: &Ledger, id: RunId) -> anyhow::Result<Run> {
             }
             shown.show(&run);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        let told = async { while changed.recv().await.is_ok_and(|changed| changed != id) {} };
+        // Told or not, the next look decides.
+        let _ = tokio::time::timeout(LOOK_EVERY, told).await;
     }
 }

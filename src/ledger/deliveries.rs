@@ -93,6 +93,32 @@ pub struct Delivery {
     pub times: u32,
 }
 
+/// Which deliveries to list.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// Only of this sync.
+    pub sync: Option<String>,
+    /// Only of these syncs; none: all.
+    pub syncs: Option<Vec<String>>,
+    /// Only with this outcome.
+    pub outcome: Option<String>,
+    /// Only those that this run answers for, and their repetitions.
+    pub run: Option<RunId>,
+}
+
+impl DeliveryFilter {
+    /// Whether refused deliveries of this sync are among them. They have no run.
+    pub(super) fn takes_refused(&self, sync: &str) -> bool {
+        let is_theirs = self.syncs.as_ref().is_none_or(|syncs| syncs.iter().any(|one| one == sync));
+        let is_its = self.sync.as_ref().is_none_or(|one| one == sync);
+        let is_refused = self.outcome.as_ref().is_none_or(|outcome| outcome == REFUSED);
+        is_theirs && is_its && is_refused && self.run.is_none()
+    }
+}
+
+/// The outcome of a delivery that did not prove where it comes from.
+pub(super) const REFUSED: &str = "refused";
+
 impl Ledger {
     /// Records a delivery, with its run, and returns once that is committed. Deliveries that wait at the same
     /// time share one commit.
@@ -113,6 +139,20 @@ impl Ledger {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Delivery>, LedgerError> {
+        let filter = DeliveryFilter { sync: sync.map(str::to_owned), ..DeliveryFilter::default() };
+        self.deliveries_where(&filter, limit, cursor).await
+    }
+
+    /// Deliveries of some kind, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadCursor`], or [`LedgerError::Unavailable`].
+    pub async fn deliveries_where(
+        &self,
+        filter: &DeliveryFilter,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<Delivery>, LedgerError> {
         let (before, number) = match cursor {
             None => (DateTime::<Utc>::MAX_UTC, i64::MAX),
             Some(cursor) => {
@@ -129,15 +169,28 @@ impl Ledger {
              from deliveries where (received_at, number) < (",
             {
                 query.push_bind(At(before)).push(", ").push_bind(number).push(")");
-                if let Some(sync) = sync {
+                if let Some(sync) = &filter.sync {
                     query.push(" and sync = ").push_bind(Key(sync));
+                }
+                if let Some(syncs) = &filter.syncs {
+                    query.push(" and sync in (null");
+                    for sync in syncs {
+                        query.push(", ").push_bind(Key(sync));
+                    }
+                    query.push(")");
+                }
+                if let Some(outcome) = &filter.outcome {
+                    query.push(" and outcome = ").push_bind(outcome);
+                }
+                if let Some(run) = filter.run {
+                    query.push(" and run_id = ").push_bind(run.0);
                 }
                 query.push(" order by received_at desc, number desc limit ").push_bind(i64::from(limit) + 1);
             },
             build_query_as.fetch_all
         );
         let rows = rows.map_err(LedgerError::during("list deliveries"))?;
-        let refused = self.0.refused.before(sync, (before, number), limit as usize + 1);
+        let refused = self.0.refused.before(filter, (before, number), limit as usize + 1);
         let mut items: Vec<(i64, Delivery)> =
             rows.into_iter().map(|row| (row.number, row.delivery())).collect();
         items.extend(refused);

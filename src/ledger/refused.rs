@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Delivery, Ledger};
+use super::deliveries::REFUSED;
+use super::{Delivery, DeliveryFilter, Ledger};
 
 /// Most lines kept per sync. Source: contract, Deliveries.
 const MOST_PER_SYNC: usize = 1_000;
@@ -77,10 +78,10 @@ impl Refused {
         });
     }
 
-    /// Lines of a sync, or of all, that come before `before` (time, number), newest first.
+    /// Lines of these syncs that come before `before` (time, number), newest first.
     pub(super) fn before(
         &self,
-        sync: Option<&str>,
+        filter: &DeliveryFilter,
         before: (DateTime<Utc>, i64),
         limit: usize,
     ) -> Vec<(i64, Delivery)> {
@@ -88,7 +89,7 @@ impl Refused {
         let mut found: Vec<(i64, Delivery)> = lines
             .syncs
             .iter()
-            .filter(|(name, _)| sync.is_none_or(|sync| sync == name.as_str()))
+            .filter(|(name, _)| filter.takes_refused(name))
             .flat_map(|(name, lines)| lines.iter().map(move |line| (name, line)))
             .filter(|(_, line)| (line.received_at, line.number) < before)
             .map(|(name, line)| (line.number, delivery(name, line)))
@@ -105,7 +106,7 @@ fn delivery(sync: &str, line: &Line) -> Delivery {
         sync: sync.to_owned(),
         received_at: line.received_at,
         event_type: None,
-        outcome: "refused".to_owned(),
+        outcome: REFUSED.to_owned(),
         reason: Some(line.reason.to_owned()),
         run_id: None,
         secret: None,
@@ -134,10 +135,15 @@ mod tests {
         };
         (0..5_000).for_each(|millis| add(millis, "no_match"));
         let later = (start + TimeDelta::days(1), 0);
-        let lines = refused.before(None, later, 9_999);
+        let lines = refused.before(&DeliveryFilter::default(), later, 9_999);
         assert_eq!((lines.len(), lines.iter().map(|(_, line)| line.times).sum::<u32>()), (5, 5_000));
         (0..2_000).for_each(|second| add(10_000 + second * 2_000, "too_old"));
-        assert_eq!(refused.before(Some("s"), later, 9_999).len(), MOST_PER_SYNC);
-        assert_eq!(refused.before(Some("other"), later, 9_999).len(), 0);
+        let of = |sync: &str| DeliveryFilter { sync: Some(sync.to_owned()), ..DeliveryFilter::default() };
+        assert_eq!(refused.before(&of("s"), later, 9_999).len(), MOST_PER_SYNC);
+        assert_eq!(refused.before(&of("other"), later, 9_999).len(), 0);
+        let accepted = DeliveryFilter { outcome: Some("accepted".to_owned()), ..DeliveryFilter::default() };
+        assert_eq!(refused.before(&accepted, later, 9_999).len(), 0);
+        let theirs = DeliveryFilter { syncs: Some(vec!["other".to_owned()]), ..DeliveryFilter::default() };
+        assert_eq!(refused.before(&theirs, later, 9_999).len(), 0);
     }
 }

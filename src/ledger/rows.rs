@@ -1,6 +1,10 @@
 //! Many rows of the sent table at once: the way each database writes them fastest.
 
-use sqlx::{Sqlite, SqliteConnection};
+use std::sync::{Arc, LazyLock};
+
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use super::SentRow;
 use super::column::Key;
@@ -18,8 +22,9 @@ macro_rules! left_behind {
 }
 pub(super) use left_behind;
 
-/// Rows of one statement: five values each, under SQLite's 32,766 of a statement.
-const ROWS_TOGETHER: usize = 6_000;
+/// Rows of one statement. Fewer cost more statements, more cost memory: SQLite keeps the statement, and what is bound to
+/// it, for the next time.
+const ROWS_TOGETHER: usize = 250;
 
 /// Writes these rows, of two on one customer the later.
 pub(super) async fn write(tx: &mut Tx, target: i64, rows: &[SentRow<'_>]) -> Result<(), sqlx::Error> {
@@ -34,26 +39,41 @@ async fn write_sqlite(
     target: i64,
     rows: &[SentRow<'_>],
 ) -> Result<(), sqlx::Error> {
-    for some in rows.chunks(ROWS_TOGETHER) {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "-- rows::write
-             insert into sent (target, customer_id, digests, in_doubt, rejected) ",
-        );
-        query.push_values(some, |mut values, row| {
-            values
-                .push_bind(target)
-                .push_bind(row.customer_id)
-                .push_bind(row.digests)
-                .push_bind(row.flag.in_doubt)
-                .push_bind(row.flag.rejected);
-        });
-        query.push(
-            " on conflict (target, customer_id) do update set digests = excluded.digests,
-                in_doubt = excluded.in_doubt, rejected = excluded.rejected",
-        );
-        query.build().persistent(some.len() == ROWS_TOGETHER).execute(&mut *connection).await?;
+    static FULL: LazyLock<String> = LazyLock::new(|| upsert(ROWS_TOGETHER));
+    let (full, rest) = rows.as_chunks::<ROWS_TOGETHER>();
+    for some in full {
+        bound(sqlx::query(FULL.as_str()), target, some).execute(&mut *connection).await?;
+    }
+    if !rest.is_empty() {
+        let upsert = sqlx::query(AssertSqlSafe(upsert(rest.len())));
+        bound(upsert, target, rest).persistent(false).execute(connection).await?;
     }
     Ok(())
+}
+
+/// Of each row only what differs from row to row is bound: both flags as one number, the target once.
+fn upsert(rows: usize) -> String {
+    let values = vec!["(?, ?, ?)"; rows].join(", ");
+    format!(
+        "-- rows::write
+         insert into sent (target, customer_id, digests, in_doubt, rejected)
+         select ?, column1, column2, column3 & 1, column3 >> 1 from (values {values}) where true
+         on conflict (target, customer_id) do update set digests = excluded.digests,
+           in_doubt = excluded.in_doubt, rejected = excluded.rejected"
+    )
+}
+
+fn bound<'q>(
+    mut upsert: Query<'q, Sqlite, SqliteArguments>,
+    target: i64,
+    rows: &[SentRow<'_>],
+) -> Query<'q, Sqlite, SqliteArguments> {
+    upsert = upsert.bind(target);
+    for row in rows {
+        let flags = i32::from(row.flag.in_doubt) | i32::from(row.flag.rejected) << 1;
+        upsert = upsert.bind(Arc::<str>::from(row.customer_id)).bind(row.digests).bind(flags);
+    }
+    upsert
 }
 
 /// In one statement and in key order: two writers cannot wait for each other, and pages are touched once.

@@ -6,6 +6,7 @@ use super::column::At;
 use super::queue::join_or_queue;
 use super::statement::{execute, fetch_optional};
 use super::{Ledger, LedgerError, NewRun};
+use crate::run::RunId;
 
 /// What the ledger knows of one sync.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,6 +105,24 @@ impl Ledger {
         .map_err(LedgerError::during("unblock"))?;
         tx.commit("unblock").await?;
         Ok(changed == 1)
+    }
+
+    /// When a run's last request was answered. Only known of the last run of its sync that sent anything.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn last_answer_of(&self, run: RunId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let at: Option<Option<At>> = fetch_optional!(
+            self.read("read a run").await?,
+            query_scalar(
+                "-- ledger::last_answer_of
+             select last_sent_at from syncs join runs on runs.sync = syncs.sync and runs.number = last_sent_run
+             where runs.id = $1",
+                run.0
+            )
+        )
+        .map_err(LedgerError::during("read a run"))?;
+        Ok(at.flatten().map(|at| at.0))
     }
 
     /// The last slot of the sync's cadence that was answered for.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::customer::{Attribute, Chunk, ChunkBuilder, Position, Value, Zone};
 
 use super::filter::Filter;
-use super::{CHUNK_BYTES, CHUNK_CUSTOMERS};
+use super::{CHUNK_BYTES, CHUNK_CUSTOMERS, FIRST_CUSTOMERS};
 
 /// A key as the warehouse has it, usable or not.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +84,8 @@ pub(super) enum Went {
 pub(super) struct Fold<'s> {
     filter: &'s Filter,
     builder: ChunkBuilder,
+    /// Customers that fill the chunk at hand.
+    most: usize,
     /// An unusable key, and how many of its rows an earlier snapshot handed over.
     skip: Option<(Key, u64)>,
     /// The unusable key met last, and how many of its rows were met: each stands alone, so a chunk may be cut
@@ -102,7 +104,8 @@ impl<'s> Fold<'s> {
             Some(Resume::At(key, count)) => Some((key.clone(), *count)),
             _ => None,
         };
-        Self { filter, builder: ChunkBuilder::new(attributes, zone), unusable: skip.clone(), skip }
+        let builder = ChunkBuilder::new(attributes, zone);
+        Self { filter, builder, most: FIRST_CUSTOMERS, unusable: skip.clone(), skip }
     }
 
     /// Whether the row is asked for and was not handed over before.
@@ -122,8 +125,12 @@ impl<'s> Fold<'s> {
 
     /// The chunk, if it is full and may be cut before a row with this key.
     pub(super) fn cut_before(&mut self, key: RawKey<'_>) -> Option<Chunk> {
-        let is_full = self.builder.len() >= CHUNK_CUSTOMERS || self.builder.bytes() >= CHUNK_BYTES;
-        (is_full && self.builder.begins_customer(key.value())).then(|| self.builder.take())
+        let is_full = self.builder.len() >= self.most || self.builder.bytes() >= CHUNK_BYTES;
+        if !is_full || !self.builder.begins_customer(key.value()) {
+            return None;
+        }
+        self.most = (self.most * 2).min(CHUNK_CUSTOMERS);
+        Some(self.builder.take())
     }
 
     /// Where to read on so that a row with this key, not yet pushed, is the next.

@@ -39,8 +39,12 @@ pub use sqlite::Sqlite;
 
 use mapping::Mapping;
 
-/// Customers in one chunk: enough to make hand-overs cheap, few enough that a wait loses little.
-const CHUNK_CUSTOMERS: usize = 4_000;
+/// Customers in one chunk: enough to make hand-overs cheap, few enough that a wait loses little and the few that wait
+/// take little memory.
+const CHUNK_CUSTOMERS: usize = 2_000;
+/// Customers in the first chunk of a snapshot; each later one may have twice as many, up to [`CHUNK_CUSTOMERS`]. Where
+/// little is selected of much, the first are on their way while the rest is still looked for.
+const FIRST_CUSTOMERS: usize = 100;
 /// Bytes of one chunk, for wide rows: with two waiting and one being filled, a read stays near 4 MiB.
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// How long a snapshot is held while nobody takes from it: longer pins what the warehouse would clean up.

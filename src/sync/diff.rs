@@ -122,7 +122,9 @@ impl Differ {
     /// Hands on everything up to here, and with it the counts: those of rows without a key, too.
     fn hand_on(&mut self) {
         self.hand_on_keyless();
-        let mut portion = std::mem::take(&mut self.pending);
+        let another = self.pending.another();
+        let mut portion = std::mem::replace(&mut self.pending, another);
+        portion.batch.seal();
         portion.counted = Some(self.counted.clone());
         self.ready.push(portion);
     }

@@ -19,8 +19,9 @@ use crate::ledger::Lease;
 use crate::run::Phase;
 use crate::source::{Reading, Rows, Selection, SourceError};
 
-/// Portions that may wait to be sent: a group's worth, so that reading runs ahead of sending by no more than that.
-const PORTIONS_AHEAD: usize = 100;
+/// Portions that may wait to be gathered into a group, which then waits for room itself: a few are enough that nobody
+/// waits for a hand-over.
+const PORTIONS_AHEAD: usize = 16;
 /// How long a source may stay out of reach before the run fails: long enough for a fail-over or a restart, short
 /// enough that the next scheduled run is not kept waiting.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(3600);

@@ -18,14 +18,14 @@ use super::records::Records;
 use super::speed::Speed;
 use super::window::Plan;
 use super::{Claim, Rooms, Stopped, shown, wait_until};
-use crate::braze::{Pushed, Pusher, Stop, Verdict};
+use crate::braze::{Batch, Pushed, Pusher, Stop, Verdict};
 use crate::config;
 use crate::ledger::{Group, Lease, LedgerError};
 use crate::run::{Phase, Progress};
 
 /// Portions recorded together: a commit per batch would cost more than the batch.
 const GROUP_PORTIONS: usize = 100;
-/// How long a portion waits for others before its group is sent.
+/// How long a portion waits for others before its group is sent; the first of a run waits for none.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
 /// Groups sent at a time: while one waits for its last answers, the next keep the connections busy.
 const GROUPS_IN_FLIGHT: usize = 3;
@@ -61,6 +61,7 @@ struct Groups<'r> {
     pusher: Arc<Pusher>,
     halt: CancellationToken,
     gathered: Vec<Portion>,
+    group_wait: Duration,
     flying: VecDeque<AbortOnDropHandle<Answered>>,
     /// Changed customers handed on and not yet recorded.
     under_way: u64,
@@ -102,6 +103,7 @@ impl<'r> Groups<'r> {
             seen,
             halt,
             gathered: Vec::new(),
+            group_wait: Duration::ZERO,
             flying: VecDeque::new(),
             under_way: 0,
             is_settled: false,
@@ -118,16 +120,23 @@ impl<'r> Groups<'r> {
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut is_open = true;
-        while is_open || !self.flying.is_empty() {
-            let has_room = is_open && self.flying.len() < GROUPS_IN_FLIGHT;
+        let mut next = None;
+        while is_open || next.is_some() || !self.flying.is_empty() {
+            if self.flying.len() < GROUPS_IN_FLIGHT
+                && let Some(group) = next.take()
+            {
+                self.send(group).await?;
+                continue;
+            }
             tokio::select! {
                 biased;
                 stopped = self.claim.stopping() => return Err(stopped),
                 answered = first_answered(&mut self.flying) => self.record(answered?).await?,
-                group = gather(&mut self.gathered, &mut queue), if has_room => match group {
-                    Some(group) => self.send(group).await?,
-                    None => is_open = false,
-                },
+                group = gather(&mut self.gathered, &mut queue, self.group_wait), if is_open && next.is_none() => {
+                    is_open = group.is_some();
+                    next = group;
+                    self.group_wait = GROUP_WAIT;
+                }
                 changed = hold.changed() => if changed.is_ok() {
                     let until = hold.borrow_and_update().as_ref().map(|hold| hold.until);
                     self.show_hold(until).await?;
@@ -152,10 +161,13 @@ impl<'r> Groups<'r> {
         self.under_way += updates as u64;
         let (pusher, claim, halt) = (self.pusher.clone(), self.claim.clone(), self.halt.clone());
         let task = tokio::spawn(async move {
-            let fates =
-                portions.iter().map(|portion| push(pusher.clone(), portion, claim.clone(), halt.clone()));
-            let fates = join_all(fates).await;
-            Answered { in_flight, portions: portions.into_iter().zip(fates).collect() }
+            let fates = portions.into_iter().map(async |mut portion| {
+                let fate = push(pusher.clone(), &portion, claim.clone(), halt.clone()).await;
+                // What was sent is not needed for the record; others of the group may be waited for.
+                portion.batch = Batch::default();
+                (portion, fate)
+            });
+            Answered { in_flight, portions: join_all(fates).await }
         });
         self.flying.push_back(AbortOnDropHandle::new(task));
         Ok(())
@@ -295,12 +307,16 @@ async fn first_answered(flying: &mut VecDeque<AbortOnDropHandle<Answered>>) -> R
     })
 }
 
-/// The next group: as many portions as came within [`GROUP_WAIT`]. Safe to be dropped: what came stays gathered.
-async fn gather(gathered: &mut Vec<Portion>, queue: &mut mpsc::Receiver<Portion>) -> Option<Vec<Portion>> {
+/// The next group: as many portions as come within `wait`. Safe to be dropped: what came stays gathered.
+async fn gather(
+    gathered: &mut Vec<Portion>,
+    queue: &mut mpsc::Receiver<Portion>,
+    wait: Duration,
+) -> Option<Vec<Portion>> {
     if gathered.is_empty() {
         gathered.push(queue.recv().await?);
     }
-    let deadline = Instant::now() + GROUP_WAIT;
+    let deadline = Instant::now() + wait;
     while gathered.len() < GROUP_PORTIONS {
         match tokio::time::timeout_at(deadline, queue.recv()).await {
             Ok(Some(portion)) => gathered.push(portion),

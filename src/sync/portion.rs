@@ -69,6 +69,18 @@ pub(super) struct Counted {
 }
 
 impl Portion {
+    /// An empty one with room for about as much as this one holds, so that it need not grow step by step.
+    pub(super) fn another(&self) -> Self {
+        let room = |len: usize| len + len / 16;
+        Self {
+            batch: self.batch.another(),
+            changes: Vec::with_capacity(room(self.changes.len())),
+            bytes: Vec::with_capacity(room(self.bytes.len())),
+            attributes: Vec::with_capacity(room(self.attributes.len())),
+            ..Self::default()
+        }
+    }
+
     /// How many customers it sends.
     pub(super) fn updates(&self) -> usize {
         self.changes.len()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank; what is not listed does not exist.
-const RANKS: [(&str, u8); 24] = [
+const RANKS: [(&str, u8); 26] = [
     ("main", 5),
     ("cli", 5),
     ("app", 4),
@@ -11,6 +11,8 @@ const RANKS: [(&str, u8); 24] = [
     ("pages", 3),
     ("worker", 3),
     ("sync", 2),
+    ("standing", 2),
+    ("access", 1),
     ("callback", 1),
     ("ledger", 1),
     ("source", 1),

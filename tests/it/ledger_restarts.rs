@@ -104,7 +104,7 @@ async fn restarted_under_deliveries_it_loses_none() {
         assert_eq!(run.state, RunState::Succeeded, "{run:?}");
         assert_identities(&run);
     }
-    let last: f64 = app.column("select churn from predictions where customer_id = 'c-500'")[0];
+    let last = app.column::<f64>("select churn from predictions where customer_id = 'c-500'")[0];
     assert_eq!(app.in_braze("c-500", "peak_churn").await, Some(json!(last)));
     let runs = app.app().ledger().runs(&RunFilter::default(), 200, None).await.expect("a list").items;
     println!(

@@ -28,6 +28,8 @@ mod ledger_suite;
 mod ledger_trouble;
 mod notices;
 mod notices_delivery;
+mod pages;
+mod pages_browser;
 mod peak_credentials;
 mod peak_kit;
 mod peak_look_up;

@@ -53,7 +53,21 @@ impl File {
         self.connection.execute_batch("BEGIN").map_err(failed)
     }
 
-    /// Lets SQL ask the filter: what a delta leaves out is then neither sorted nor taken apart.
+    /// Whether SQLite sorts to give the statement's order, rather than follow an index.
+    pub(super) fn sorts(&self, select: &str) -> rusqlite::Result<bool> {
+        let mut plan = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {select}"))?;
+        let mut steps = plan.raw_query();
+        while let Some(step) = steps.next()? {
+            // Source: SQLite docs, EXPLAIN QUERY PLAN, temporary sorting B-trees.
+            if step.get_ref("detail")?.as_bytes()?.starts_with(b"USE TEMP B-TREE") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets SQL ask the filter: what a delta leaves out is then not sorted. Where nothing is sorted, a row that is
+    /// looked at here costs no more.
     pub(super) fn provide(&self, filter: Filter) -> Result<(), SourceError> {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
         let wants = move |row: &Context<'_>| {

@@ -10,7 +10,7 @@ use super::cell::{bound, raw_key, value};
 use super::file::{File, failed, unprepared};
 use super::hand_over::{Offered, Outlet};
 use super::schema::{Begin, Schema, count};
-use crate::customer::{Chunk, ChunkBuilder, Position, Zone};
+use crate::customer::{Chunk, ChunkBuilder, Position, UpdatedAt, Value, Zone};
 use crate::source::filter::Filter;
 use crate::source::fold::{Fold, Key, Resume, Went};
 use crate::source::mapping::Mapping;
@@ -76,9 +76,6 @@ impl Scan {
         let file = self.sqlite.open_file()?;
         // Taken before the snapshot: whatever commits in between is read and lies past it.
         let ceiling = self.sqlite.clock.now();
-        if !self.filter.takes_all() {
-            file.provide(self.filter.clone())?;
-        }
         file.begin()?;
         // Pins the snapshot. And SQLite forgets an interrupt when a statement starts while no other is under way:
         // with this one under way, none that comes between two statements is lost.
@@ -112,9 +109,13 @@ impl Scan {
             }
             Some(Resume::At(key, _)) => (Begin::At, Some(bound(key.lend()))),
         };
-        let select = schema.select(&self.sqlite.mapping, begin, !self.filter.takes_all());
-        let mut statement =
-            file.connection.prepare(&select).map_err(|error| unprepared(error, &self.sqlite.mapping))?;
+        let mapping = &self.sqlite.mapping;
+        let mut select = schema.select(mapping, begin, false);
+        if !self.filter.takes_all() && file.sorts(&select).map_err(|error| unprepared(error, mapping))? {
+            file.provide(self.filter.clone())?;
+            select = schema.select(mapping, begin, true);
+        }
+        let mut statement = file.connection.prepare(&select).map_err(|error| unprepared(error, mapping))?;
         let rows =
             statement.query(rusqlite::params_from_iter(first.map(ToSqlOutput::Borrowed))).map_err(failed)?;
         let zone = self.sqlite.mapping.zone;
@@ -131,6 +132,7 @@ fn fold_rows(
     zone: Zone,
     outlet: &Outlet,
 ) -> Result<(Went, Option<Resume>), SourceError> {
+    let mut times = Times { zone, last: (Vec::new(), UpdatedAt::Unreadable) };
     loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
@@ -139,7 +141,7 @@ fn fold_rows(
             Err(error) => return Err(failed(error)),
         };
         let key = raw_key(column(row, 0));
-        let updated_at = zone.instant(value(column(row, 1))).value();
+        let updated_at = times.read(value(column(row, 1))).value();
         if !fold.wants(key, updated_at) {
             continue;
         }
@@ -153,6 +155,25 @@ fn fold_rows(
             }
         }
         fold.push(key, updated_at, |index| value(column(row, index + 2)));
+    }
+}
+
+/// Reads times. Rows written by one statement share theirs: what is spelled as the last one was is not read again.
+struct Times {
+    zone: Zone,
+    last: (Vec<u8>, UpdatedAt),
+}
+
+impl Times {
+    fn read(&mut self, at: Value<'_>) -> UpdatedAt {
+        let Value::Text(text) = at else { return self.zone.instant(at) };
+        if self.last.0 != text {
+            let spelled = &mut self.last.0;
+            spelled.clear();
+            spelled.extend_from_slice(text);
+            self.last.1 = self.zone.instant(at);
+        }
+        self.last.1
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use peak_braze::ledger::{Decision, Ledger, LedgerError, NewDelivery, Recorded, RefusedDelivery, RunFilter};
+use peak_braze::ledger::{
+    Decision, DeliveryFilter, Ledger, LedgerError, NewDelivery, Recorded, RefusedDelivery, RunFilter,
+};
 use peak_braze::run::{RunId, RunState};
 
 use super::{SYNC, Time, claim, deliver, delivery, finish, start};
@@ -150,4 +152,31 @@ pub async fn one_id_with_two_bodies_at_once_is_one_run_and_conflicts(ledger: &Le
     let mut times: Vec<_> = listed.iter().map(|line| (line.outcome.as_str(), line.times)).collect();
     times.sort_unstable();
     assert_eq!(times, [("accepted", 1), ("conflict", 20), ("duplicate", 19)]);
+}
+
+pub async fn deliveries_of_one_kind_are_listed_alone(ledger: &Ledger, time: &Time) {
+    let id = deliver(ledger, "evt-1").await;
+    ledger.record_delivery(delivery("evt-1", 1)).await.expect("recorded");
+    let elsewhere = NewDelivery { sync: "segments".to_owned(), ..delivery("evt-2", 2) };
+    ledger.record_delivery(elsewhere).await.expect("recorded");
+    let refused = RefusedDelivery { sync: SYNC.to_owned(), received_at: time.now(), reason: "too_old" };
+    ledger.refuse_delivery(refused);
+    let all = DeliveryFilter::default();
+    let theirs = Some(vec!["segments".to_owned()]);
+    for (filter, expected) in [
+        (
+            DeliveryFilter { outcome: Some("accepted".to_owned()), ..all.clone() },
+            &["accepted", "accepted"][..],
+        ),
+        (DeliveryFilter { outcome: Some("refused".to_owned()), ..all.clone() }, &["refused"]),
+        (DeliveryFilter { run: Some(id), ..all.clone() }, &["accepted", "duplicate"]),
+        (DeliveryFilter { syncs: theirs.clone(), ..all.clone() }, &["accepted"]),
+        (DeliveryFilter { syncs: theirs, sync: Some(SYNC.to_owned()), ..all.clone() }, &[]),
+        (all, &["accepted", "accepted", "duplicate", "refused"]),
+    ] {
+        let listed = ledger.deliveries_where(&filter, 10, None).await.expect("a list").items;
+        let mut outcomes: Vec<_> = listed.iter().map(|line| line.outcome.as_str()).collect();
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, expected, "{filter:?}");
+    }
 }

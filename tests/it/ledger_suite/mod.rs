@@ -23,7 +23,7 @@ macro_rules! told_by {
                 a_repeat_finds_the_first_run_and_another_body_conflicts, ignored_deliveries_run_nothing,
                 deliveries_without_an_id_are_never_duplicates, lists_page_through_every_delivery_once,
                 a_run_shows_its_newest_hundred_deliveries,
-                one_id_with_two_bodies_at_once_is_one_run_and_conflicts;
+                one_id_with_two_bodies_at_once_is_one_run_and_conflicts, deliveries_of_one_kind_are_listed_alone;
             queue: triggers_join_the_queued_run_and_widen_it, chosen_customers_gather_and_survive_a_retrigger,
                 nothing_joins_a_run_that_was_claimed,
                 whoever_joined_in_a_race_is_covered_by_the_claim, plans_stand_outside_the_queue,

@@ -1,0 +1,219 @@
+//! What a sync's runs came to over time.
+
+use chrono::TimeDelta;
+use maud::{Markup, html};
+
+use super::chart::{Bars, Series, Slot, standstill};
+use super::overview::Seen;
+use super::visitor::Visitor;
+use super::words::{count, percent, several, short, span, took};
+use crate::run::{Run, RunState, Tally};
+
+/// Runs in a chart: as many as are told apart on a phone.
+pub(super) const RUNS: u32 = 40;
+
+/// Charts of the runs that have ended.
+pub(super) fn charts(visitor: &Visitor, sync: &Seen<'_>) -> Markup {
+    let mut runs: Vec<&Run> =
+        sync.runs.iter().filter(|run| run.state.is_final() && run.started_at.is_some()).collect();
+    runs.reverse();
+    if runs.is_empty() {
+        return html! { div.empty { p { "Charts appear once a run has ended." } } };
+    }
+    let slots: Vec<Slot> =
+        runs.iter().map(|run| Slot { run: run.id, at: run.started_at.unwrap_or(run.created_at) }).collect();
+    html! {
+        div.charts {
+            (customers(&runs, &slots))
+            (points(&runs, &slots))
+            (durations(visitor, &runs, &slots))
+            (verdicts(&runs, &slots))
+            (freshness(visitor, sync, &runs))
+            (requests(&runs, &slots))
+        }
+    }
+}
+
+fn of(runs: &[&Run], value: impl Fn(&Tally) -> u64) -> Vec<f64> {
+    runs.iter().map(|run| value(&run.tally) as f64).collect()
+}
+
+fn whole(value: f64) -> String {
+    count(value as u64)
+}
+
+fn customers(runs: &[&Run], slots: &[Slot]) -> Markup {
+    let sum = |value: fn(&Tally) -> u64| runs.iter().map(|run| value(&run.tally)).sum::<u64>();
+    let text = format!(
+        "{}: {} changed, {} accepted, {} rejected, {} unknown.",
+        several(runs.len() as u64, "run"),
+        several(sum(|tally| tally.changed), "customer"),
+        count(sum(|tally| tally.accepted)),
+        count(sum(|tally| tally.rejected)),
+        count(sum(|tally| tally.unknown))
+    );
+    // What a failed or cancelled run found changed and sent to nobody.
+    let open = |tally: &Tally| tally.changed.saturating_sub(tally.accepted + tally.rejected + tally.unknown);
+    let series = vec![
+        Series { name: "accepted", class: "accepted", values: of(runs, |tally| tally.accepted) },
+        Series { name: "rejected", class: "rejected", values: of(runs, |tally| tally.rejected) },
+        Series { name: "unknown", class: "unknown", values: of(runs, |tally| tally.unknown) },
+        Series { name: "changed, not sent", class: "open", values: of(runs, open) },
+    ];
+    Bars {
+        id: "chart-customers",
+        title: "Changed customers",
+        unit: "customers per run",
+        text,
+        slots,
+        series,
+        shares: false,
+        least_step: 1.0,
+        label: short,
+        value: whole,
+    }
+    .draw()
+}
+
+fn points(runs: &[&Run], slots: &[Slot]) -> Markup {
+    let (sent, saved) = runs
+        .iter()
+        .fold((0, 0), |(sent, saved), run| (sent + run.data_points.sent, saved + run.data_points.saved));
+    let text = format!(
+        "{} sent and {} saved, which is {} of all.",
+        several(sent, "data point"),
+        count(saved),
+        percent(saved, sent + saved)
+    );
+    let series = vec![
+        Series {
+            name: "sent",
+            class: "accepted",
+            values: runs.iter().map(|run| run.data_points.sent as f64).collect(),
+        },
+        Series {
+            name: "saved",
+            class: "saved",
+            values: runs.iter().map(|run| run.data_points.saved as f64).collect(),
+        },
+    ];
+    Bars {
+        id: "chart-points",
+        title: "Data points",
+        unit: "values of customers read, per run",
+        text,
+        slots,
+        series,
+        shares: false,
+        least_step: 1.0,
+        label: short,
+        value: whole,
+    }
+    .draw()
+}
+
+fn durations(visitor: &Visitor, runs: &[&Run], slots: &[Slot]) -> Markup {
+    let secs: Vec<f64> = runs
+        .iter()
+        .map(|run| took(run, visitor.now).map_or(0.0, |time| time.num_milliseconds() as f64 / 1e3))
+        .collect();
+    let longest = secs.iter().copied().fold(0.0, f64::max);
+    let (unit, divisor) = match longest {
+        n if n < 180.0 => ("seconds per run", 1.0),
+        n if n < 10_800.0 => ("minutes per run", 60.0),
+        _ => ("hours per run", 3_600.0),
+    };
+    let shown = |secs: f64| span(TimeDelta::milliseconds((secs * 1e3) as i64));
+    let latest = secs.last().copied().unwrap_or(0.0);
+    let text =
+        format!("From claim to outcome. The latest took {}, the longest {}.", shown(latest), shown(longest));
+    Bars {
+        id: "chart-duration",
+        title: "Duration",
+        unit,
+        text,
+        slots,
+        series: vec![Series {
+            name: "duration",
+            class: "time",
+            values: secs.iter().map(|secs| secs / divisor).collect(),
+        }],
+        shares: false,
+        least_step: 0.0,
+        label: short,
+        value: short,
+    }
+    .draw()
+}
+
+fn verdicts(runs: &[&Run], slots: &[Slot]) -> Markup {
+    let (mut accepted, mut all) = (0, 0);
+    for run in runs {
+        accepted += run.tally.accepted;
+        all += run.tally.accepted + run.tally.rejected + run.tally.unknown + run.tally.invalid;
+    }
+    let text =
+        format!("Of {} with a verdict, {} were accepted.", several(all, "customer"), percent(accepted, all));
+    let series = vec![
+        Series { name: "accepted", class: "accepted", values: of(runs, |tally| tally.accepted) },
+        Series { name: "rejected", class: "rejected", values: of(runs, |tally| tally.rejected) },
+        Series { name: "unknown", class: "unknown", values: of(runs, |tally| tally.unknown) },
+        Series { name: "invalid", class: "invalid", values: of(runs, |tally| tally.invalid) },
+    ];
+    Bars {
+        id: "chart-verdicts",
+        title: "Verdicts",
+        unit: "share of customers with a verdict",
+        text,
+        slots,
+        series,
+        shares: true,
+        least_step: 1.0,
+        label: whole,
+        value: whole,
+    }
+    .draw()
+}
+
+fn requests(runs: &[&Run], slots: &[Slot]) -> Markup {
+    let sum = |value: fn(&Tally) -> u64| runs.iter().map(|run| value(&run.tally)).sum::<u64>();
+    let (all, repeated) = (sum(|tally| tally.requests), sum(|tally| tally.retries));
+    let series = vec![
+        Series {
+            name: "first",
+            class: "accepted",
+            values: of(runs, |tally| tally.requests.saturating_sub(tally.retries)),
+        },
+        Series { name: "repeated", class: "unknown", values: of(runs, |tally| tally.retries) },
+    ];
+    Bars {
+        id: "chart-requests",
+        title: "Requests to Braze",
+        unit: "requests per run",
+        text: format!("{}, of which {} repeated an earlier one.", several(all, "request"), count(repeated)),
+        slots,
+        series,
+        shares: false,
+        least_step: 1.0,
+        label: short,
+        value: whole,
+    }
+    .draw()
+}
+
+/// The watermark moves with a run that reached farther than those before.
+fn freshness(visitor: &Visitor, sync: &Seen<'_>, runs: &[&Run]) -> Markup {
+    let bound = sync.config.cadence.as_ref().and_then(|cadence| cadence.stale_after_secs);
+    let bound = bound.and_then(|secs| TimeDelta::try_seconds(i64::try_from(secs).ok()?));
+    let mut reached = None;
+    let mut moved = Vec::new();
+    for run in runs {
+        let moves =
+            matches!(run.state, RunState::Succeeded | RunState::Partial) && run.window.up_to > reached;
+        if let (true, Some(at)) = (moves, run.finished_at) {
+            reached = run.window.up_to;
+            moved.push(at);
+        }
+    }
+    standstill("chart-freshness", &moved, visitor.now, bound)
+}
