@@ -4,6 +4,7 @@
 //! `cargo bench --bench postgres` · `PEAK_BRAZE_BENCH="customers=100000"` makes it shorter. It starts a throw-away
 //! cluster that writes to disk as a real one does.
 
+#[expect(dead_code, reason = "memory is measured elsewhere")]
 #[path = "pipeline/child.rs"]
 mod child;
 #[expect(dead_code, reason = "the stories' own cluster, of which a bench needs a part")]

@@ -294,6 +294,26 @@ pub struct RunError {
 }
 
 impl RunError {
+    /// Every code there is; what each means and what to do stands in the runbook.
+    pub const CODES: &'static [&'static str] = &[
+        "braze_unauthorized",
+        "braze_forbidden",
+        "braze_not_found",
+        "braze_unsupported",
+        "braze_redirected",
+        "braze_tls",
+        "braze_refuses_everything",
+        "gave_up",
+        "source_unreachable",
+        "source_refused",
+        "schema_mismatch",
+        "crashed",
+        "ledger_unavailable",
+        "cancelled",
+        "model_step_failed",
+        "model_run_unverified",
+    ];
+
     /// What a cancelled run says of itself.
     pub fn cancelled() -> Self {
         let message = "cancelled on request; what was accepted by then is recorded".to_owned();

@@ -15,7 +15,7 @@ pub struct SyncView {
     /// Its id.
     pub id: String,
     /// idle, queued, running, waiting or held. Plans do not count.
-    #[schema(example = "idle")]
+    #[schema(value_type = String, pattern = "^(idle|queued|running|waiting|held)$", example = "idle")]
     pub state: &'static str,
     /// Whether a person paused it.
     pub paused: bool,

@@ -92,7 +92,7 @@ async fn change(url: &str) {
 /// Seconds it takes to upsert a row for every customer.
 async fn upsert(url: &str, customers: u32, round: u32) -> f64 {
     let mut connection = connect(url).await;
-    let digests = vec![u8::try_from(round % 256).expect("a byte"); DIGEST_BYTES];
+    let digests = [u8::try_from(round % 256).expect("a byte"); DIGEST_BYTES];
     let began = Instant::now();
     for first in (1..=customers).step_by(ROWS_TOGETHER as usize) {
         let last = customers.min(first + ROWS_TOGETHER - 1);

@@ -19,11 +19,12 @@ use super::document::{CallbackProblems, TAG_CALLBACKS};
 use super::extract::{Raw, Segment};
 use super::measure;
 use super::problem::{Code, Problem};
-use super::state::{Api, Shared};
+use super::state::{Api, Shared, traceparent};
 use crate::callback::{self, Callback, Verified};
 use crate::config;
 use crate::ledger::{Decision, NewDelivery, Recorded, RefusedDelivery};
 use crate::run::{RunId, RunState};
+use crate::telemetry::trace;
 
 /// RFC 9110 §11.6.1 wants a challenge with every 401.
 const CHALLENGE: &str = "Signature realm=\"peak-braze\"";
@@ -53,8 +54,10 @@ pub(super) struct Acknowledgement {
 pub(super) struct CallbackBody {
     /// The event, such as `model.run.completed`.
     #[serde(rename = "type")]
+    #[schema(pattern = "^[!-~]{1,256}$")]
     event_type: String,
-    /// When it happened.
+    /// When it happened, in ISO 8601. Only shown, so anything else is passed over.
+    #[schema(value_type = serde_json::Value, required = false)]
     timestamp: Option<DateTime<Utc>>,
     /// `tenant`, `workflow_id`, `execution_id`, `run_id`, `model`, `model_version`, `output_table`, `rows_updated`;
     /// others are passed over. A `status` of `failed` makes it ignored.
@@ -131,6 +134,26 @@ impl Arrival<'_> {
             return Err(Problem::from(Code::Draining).into());
         }
         let (settings, verified) = self.verify(headers, body)?;
+        // From here on it is known whose trace it may be a part of.
+        let span = trace::received("callback", traceparent(headers));
+        span.set("sync", self.sync.to_owned());
+        let acked = span.around(self.answer(settings, verified, body)).await;
+        let (outcome, reason) = match &acked {
+            Ok(acked) => (acked.outcome, acked.reason),
+            Err(failed) => (failed.outcome, failed.reason),
+        };
+        span.set("outcome", outcome);
+        span.set("reason", reason);
+        acked
+    }
+
+    /// Reads and records what is verified.
+    async fn answer(
+        &self,
+        settings: &config::Callback,
+        verified: Verified,
+        body: &[u8],
+    ) -> Result<Acked, Failed> {
         let said = self.read(body)?;
         let decision = match said.decide(settings) {
             callback::Decision::Run => Decision::Run,

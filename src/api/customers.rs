@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::auth::Administrator;
-use super::document::{ReadProblems, TAG_SYNCS};
+use super::document::{CustomerProblems, TAG_SYNCS};
 use super::extract::Segment;
 use super::problem::{Code, Problem};
 use super::state::Api;
@@ -22,7 +22,7 @@ use crate::ledger::KnownCustomer;
         ("sync" = String, Path, description = "The sync's id"),
         ("id" = String, Path, description = "The customer's key, percent-encoded"),
     ),
-    responses((status = 200, description = "What is known", body = KnownCustomer), ReadProblems),
+    responses((status = 200, description = "What is known", body = KnownCustomer), CustomerProblems),
 )]
 pub(super) async fn show(
     State(api): State<Arc<Api>>,

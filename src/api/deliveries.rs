@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Reader;
-use super::document::{ListProblems, TAG_CALLBACKS};
+use super::document::{DeliveriesProblems, TAG_CALLBACKS};
 use super::extract::Params;
 use super::problem::{Code, Problem};
 use super::runs::limit;
@@ -23,10 +23,11 @@ use crate::ledger::{Delivery, Ledger, LedgerError, Page};
 pub(super) struct DeliveriesQuery {
     /// Only of this sync.
     sync: Option<String>,
-    /// Most deliveries to list; 50 unless given, never more than 200.
-    #[param(minimum = 1, maximum = 200)]
+    /// Most deliveries to list; 50 unless given; more than 200 count as 200.
+    #[param(minimum = 1)]
     limit: Option<u32>,
     /// Where to go on: the `next_cursor` of the part before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Deliveries {
 /// Accepted, duplicate, conflicting, ignored and refused ones, with the reason; never bodies or secrets.
 #[utoipa::path(
     get, path = "/v1/deliveries", tag = TAG_CALLBACKS, operation_id = "listDeliveries", params(DeliveriesQuery),
-    responses((status = 200, description = "Deliveries, newest first", body = Deliveries), ListProblems),
+    responses((status = 200, description = "Deliveries, newest first", body = Deliveries), DeliveriesProblems),
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,

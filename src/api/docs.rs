@@ -22,8 +22,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| openapi().to_json().expect("the document is plain data"));
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi().to_string());
 
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     let document: Value = serde_json::from_str(&DOCUMENT).expect("the document is JSON");
@@ -109,6 +108,7 @@ fn section(out: &mut String, document: &Value, tag: &Value) {
         parameters(out, operation);
         body(out, &operation["requestBody"]);
         responses(out, operation);
+        examples(out, operation);
         out.push_str("</article>");
     }
     out.push_str("</section>");
@@ -151,7 +151,9 @@ fn body(out: &mut String, body: &Value) {
 }
 
 fn responses(out: &mut String, operation: &Value) {
-    out.push_str("<table><thead><tr><th>Status</th><th>Body</th><th>Meaning</th></tr></thead><tbody>");
+    out.push_str(
+        "<table><thead><tr><th>Status</th><th>Body</th><th>Meaning</th><th>Headers</th></tr></thead><tbody>",
+    );
     for (status, response) in entries(&operation["responses"]) {
         let bodies: Vec<String> =
             entries(&response["content"]).map(|(_, content)| kind(&content["schema"])).collect();
@@ -159,13 +161,47 @@ fn responses(out: &mut String, operation: &Value) {
         push(
             out,
             format_args!(
-                "<tr><td>{}</td><td>{}</td><td>{meaning}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td>{meaning}</td><td>{}</td></tr>",
                 escape(status),
-                bodies.join(" or ")
+                bodies.join(" or "),
+                headers(&response["headers"]),
             ),
         );
     }
     out.push_str("</tbody></table>");
+}
+
+/// Those beside the request's id, which every answer has.
+fn headers(headers: &Value) -> String {
+    let told = entries(headers).filter(|(name, _)| *name != "x-request-id");
+    let told = told.map(|(name, header)| {
+        let about = prose(header["description"].as_str().unwrap_or_default());
+        format!("<code>{}</code> {about}", escape(name))
+    });
+    told.collect::<Vec<_>>().join("<br>")
+}
+
+/// A request and its answer as they may look; problems have theirs at the end of the page.
+fn examples(out: &mut String, operation: &Value) {
+    let request = entries(&operation["requestBody"]["content"]).map(|(_, content)| ("Request", content));
+    let answers = entries(&operation["responses"]).flat_map(|(status, response)| {
+        entries(&response["content"]).map(move |(_, content)| (status, content))
+    });
+    for (name, content) in request.chain(answers) {
+        let example = match &content["example"] {
+            Value::Null => continue,
+            Value::String(text) => text.clone(),
+            value => format!("{value:#}"),
+        };
+        push(
+            out,
+            format_args!(
+                "<details><summary>{}, for example</summary><pre>{}</pre></details>",
+                escape(name),
+                escape(example.trim_end())
+            ),
+        );
+    }
 }
 
 fn schemas(out: &mut String, document: &Value) {
@@ -197,7 +233,19 @@ fn schemas(out: &mut String, document: &Value) {
 }
 
 fn problems(out: &mut String) {
-    out.push_str("<section id=\"problems\"><h2>Problems</h2><table><thead><tr><th>Code</th><th>Status</th><th>Title</th></tr></thead><tbody>");
+    out.push_str("<section id=\"problems\"><h2>Problems</h2>");
+    let example = serde_json::json!({
+        "type": "/docs#problem-unknown_run", "title": Code::UnknownRun.title(), "status": 404, "code": "unknown_run",
+        "instance": "0f4e6d1c-6c62-4c0f-9d55-3d2b1f6f2a10",
+    });
+    push(
+        out,
+        format_args!(
+            "<details><summary>For example</summary><pre>{}</pre></details>",
+            escape(&format!("{example:#}"))
+        ),
+    );
+    out.push_str("<table><thead><tr><th>Code</th><th>Status</th><th>Title</th></tr></thead><tbody>");
     for code in Code::ALL {
         let word = code.as_str();
         push(

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use serde_json::Value;
+use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
@@ -11,6 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, PartialSchema};
 
+use super::completion::complete;
 use super::problem::{CONTENT_TYPE, Code, Document};
 
 pub(super) const TAG_CALLBACKS: &str = "callbacks";
@@ -22,8 +25,11 @@ pub(super) const TAG_SERVICE: &str = "service";
 const SCHEME: &str = "token";
 
 /// The OpenAPI 3.1 document of the whole API.
-pub fn openapi() -> OpenApi {
-    super::routes().split_for_parts().1
+pub fn openapi() -> Value {
+    let routes = super::routes().split_for_parts().1;
+    let mut document = serde_json::to_value(routes).expect("the document is plain data");
+    complete(&mut document);
+    document
 }
 
 /// The same as text, as `openapi/openapi.json` holds it.
@@ -31,7 +37,7 @@ pub fn openapi() -> OpenApi {
 /// # Errors
 /// When it cannot be written as JSON.
 pub fn openapi_json() -> serde_json::Result<String> {
-    openapi().to_pretty_json()
+    serde_json::to_string_pretty(&openapi())
 }
 
 /// The document without its routes.
@@ -80,7 +86,10 @@ fn problems(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
 fn response(status: StatusCode, codes: &[Code]) -> Response {
     let lines: Vec<String> =
         codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .examples_from_iter(codes.iter().map(|code| (code.as_str(), example(*code))))
+        .build();
     let response = ResponseBuilder::new().description(lines.join("; ")).content(CONTENT_TYPE, content);
     let header = |text: &str, kind: Type| {
         HeaderBuilder::new()
@@ -95,9 +104,30 @@ fn response(status: StatusCode, codes: &[Code]) -> Response {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             response.header("Retry-After", header("Seconds until another try is worth it", Type::Integer))
         }
+        StatusCode::CONFLICT if codes.contains(&Code::IdempotencyInProgress) => response.header(
+            "Retry-After",
+            header(
+                "With `idempotency_in_progress`: seconds until the first is likely answered",
+                Type::Integer,
+            ),
+        ),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => response
+            .header("Connection", header("`close`: what is left of the body is not read", Type::String)),
         _ => response,
     }
     .build()
+}
+
+/// A problem document of this code.
+fn example(code: Code) -> Example {
+    let value = serde_json::json!({
+        "type": format!("/docs#problem-{}", code.as_str()),
+        "title": code.title(),
+        "status": code.status().as_u16(),
+        "code": code.as_str(),
+        "instance": "0f4e6d1c-6c62-4c0f-9d55-3d2b1f6f2a10",
+    });
+    ExampleBuilder::new().value(Some(value)).build()
 }
 
 macro_rules! problem_sets {
@@ -114,15 +144,24 @@ macro_rules! problem_sets {
 }
 
 problem_sets! {
-    CallbackProblems: NotJson DuplicateKey Unauthenticated BodyTimeout IdConflict BodyTooLarge UnsupportedEncoding
-        UnsupportedType WrongShape LedgerUnavailable Draining;
-    StartProblems: BadRequest BadIdempotencyKey Unauthenticated Forbidden UnknownSync UnknownRun BodyTimeout WrongState
+    CallbackProblems: NotJson DuplicateKey Unauthenticated NotFound BodyTimeout IdConflict BodyTooLarge UnsupportedEncoding
+        UnsupportedType WrongShape Internal LedgerUnavailable Draining;
+    TriggerProblems: BadRequest BadIdempotencyKey Unauthenticated Forbidden NotFound UnknownSync BodyTimeout
         IdempotencyInProgress BodyTooLarge UnsupportedEncoding UnsupportedType IdempotencyKeyReused TooManyTriggers
-        LedgerUnavailable Draining;
-    ActionProblems: Unauthenticated Forbidden UnknownSync UnknownRun WrongState LedgerUnavailable;
-    ReadProblems: Unauthenticated Forbidden UnknownSync UnknownRun UnknownCustomer LedgerUnavailable;
-    ListProblems: BadRequest BadCursor Unauthenticated Forbidden UnknownSync UnknownRun LedgerUnavailable;
-    StreamProblems: Unauthenticated Forbidden UnknownRun TooManyStreams LedgerUnavailable;
+        Internal LedgerUnavailable Draining;
+    RetriggerProblems: BadRequest BadIdempotencyKey Unauthenticated Forbidden NotFound UnknownRun BodyTimeout WrongState
+        IdempotencyInProgress BodyTooLarge UnsupportedEncoding UnsupportedType IdempotencyKeyReused TooManyTriggers
+        Internal LedgerUnavailable Draining;
+    CancelProblems: Unauthenticated Forbidden NotFound UnknownRun WrongState Internal LedgerUnavailable;
+    PauseProblems: Unauthenticated Forbidden NotFound UnknownSync Internal LedgerUnavailable;
+    SyncsProblems: Unauthenticated Forbidden Internal LedgerUnavailable;
+    SyncProblems: Unauthenticated Forbidden NotFound UnknownSync Internal LedgerUnavailable;
+    CustomerProblems: Unauthenticated Forbidden NotFound UnknownSync UnknownCustomer Internal LedgerUnavailable;
+    RunProblems: Unauthenticated Forbidden NotFound UnknownRun Internal LedgerUnavailable;
+    RunsProblems: BadRequest BadCursor Unauthenticated Forbidden Internal LedgerUnavailable;
+    DeliveriesProblems: BadRequest BadCursor Unauthenticated Forbidden UnknownSync Internal LedgerUnavailable;
+    RejectionsProblems: BadRequest BadCursor Unauthenticated Forbidden NotFound UnknownRun Internal LedgerUnavailable;
+    StreamProblems: Unauthenticated Forbidden NotFound UnknownRun Internal LedgerUnavailable TooManyStreams;
     ReadyProblems: LedgerUnavailable Draining;
     MetricsProblems: Unauthenticated Forbidden;
 }

@@ -6,6 +6,7 @@
 
 mod auth;
 mod callbacks;
+mod completion;
 mod connections;
 mod customers;
 mod deliveries;
@@ -39,7 +40,6 @@ use utoipa_axum::routes;
 
 pub use document::{openapi, openapi_json};
 pub use limits::Limits;
-pub use measure::{ACK_SECONDS, CLOCK_SKEW_SECONDS, REQUEST_SECONDS};
 pub use server::{Server, ServerError};
 pub use state::{Api, ApiError, OnTrigger, Setup};
 

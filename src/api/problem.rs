@@ -183,3 +183,22 @@ impl From<LedgerError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_heading_in_the_runbook() {
+        let (_, told) = include_str!("../../deploy/RUNBOOK.md")
+            .split_once("\n# Problems of the API\n")
+            .expect("the runbook has this part");
+        let told = told.split("\n# ").next().unwrap_or_default();
+        let told: BTreeSet<&str> = told.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        // It is told of once, with the errors of runs.
+        let codes = Code::ALL.iter().filter(|code| **code != Code::LedgerUnavailable);
+        assert_eq!(told, codes.map(|code| code.as_str()).collect());
+    }
+}

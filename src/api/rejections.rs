@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Reader;
-use super::document::{ListProblems, TAG_RUNS};
+use super::document::{RejectionsProblems, TAG_RUNS};
 use super::extract::{Params, Segment};
 use super::problem::Problem;
 use super::runs::{MAX_LIMIT, limit};
@@ -24,10 +24,11 @@ use crate::run::RunId;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PartQuery {
-    /// Most items to list; 50 unless given (CSV: all), never more than 200.
-    #[param(minimum = 1, maximum = 200)]
+    /// Most items to list; 50 unless given (CSV: all); more than 200 count as 200.
+    #[param(minimum = 1)]
     limit: Option<u32>,
     /// Where to go on: the `next_cursor` of the part before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 
@@ -46,10 +47,15 @@ pub(super) struct Rejections {
 /// formula begin with an apostrophe.
 #[utoipa::path(
     get, path = "/v1/runs/{id}/rejections", tag = TAG_RUNS, operation_id = "listRejections",
-    params(("id" = Uuid, Path, description = "The run's id"), PartQuery),
+    params(
+        ("id" = Uuid, Path, description = "The run's id"),
+        ("Accept" = Option<String>, Header, description = "`text/csv` for a sheet"),
+        PartQuery,
+    ),
     responses(
-        (status = 200, description = "Rejections", content((Rejections = "application/json"), (String = "text/csv"))),
-        ListProblems,
+        (status = 200, description = "Rejections", content((Rejections = "application/json"), (String = "text/csv")),
+         headers(("Content-Disposition" = String, description = "Of a sheet: names the file; absent with JSON"))),
+        RejectionsProblems,
     ),
 )]
 pub(super) async fn list(

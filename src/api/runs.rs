@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Reader;
-use super::document::{ListProblems, ReadProblems, TAG_RUNS};
+use super::document::{RunProblems, RunsProblems, TAG_RUNS};
 use super::extract::{Params, Segment};
 use super::problem::{Code, Problem};
 use super::state::Api;
@@ -33,10 +33,11 @@ pub(super) struct RunsQuery {
     sync: Option<String>,
     /// Only in this state.
     state: Option<RunState>,
-    /// Most runs to list; 50 unless given, never more than 200.
-    #[param(minimum = 1, maximum = 200)]
+    /// Most runs to list; 50 unless given; more than 200 count as 200.
+    #[param(minimum = 1)]
     limit: Option<u32>,
     /// Where to go on: the `next_cursor` of the part before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 
@@ -66,7 +67,7 @@ pub(super) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
 /// List runs
 #[utoipa::path(
     get, path = "/v1/runs", tag = TAG_RUNS, operation_id = "listRuns", params(RunsQuery),
-    responses((status = 200, description = "Runs, newest first", body = Runs), ListProblems),
+    responses((status = 200, description = "Runs, newest first", body = Runs), RunsProblems),
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -89,8 +90,9 @@ pub(super) async fn list(
     ),
     responses(
         (status = 200, description = "The run", body = Run, headers(("ETag" = String, description = "Changes whenever the run does"))),
-        (status = 304, description = "The run is as it was"),
-        ReadProblems,
+        (status = 304, description = "The run is as it was",
+         headers(("ETag" = String, description = "As it was"))),
+        RunProblems,
     ),
 )]
 pub(super) async fn show(

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -119,7 +120,7 @@ impl Api {
     /// # Errors
     /// With the first secret that cannot be had or is no key.
     pub fn new(setup: Setup, config: &Config) -> Result<Arc<Self>, ApiError> {
-        super::measure::describe();
+        super::measure::begin();
         Ok(Arc::new(Self {
             dummy: Verifier::dummy(),
             streams: Arc::new(Semaphore::new(setup.limits.streams)),
@@ -173,6 +174,11 @@ impl Api {
         let run = self.ask(self.ledger().run(id)).await?;
         run.filter(|run| caller.sees(&run.sync)).ok_or_else(|| Code::UnknownRun.into())
     }
+}
+
+/// What a caller says of the trace it is in. Nothing is believed of it before the caller is known.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok())
 }
 
 /// A ledger that does not answer is as good as none: whoever asked is told to come again. What it was asked may

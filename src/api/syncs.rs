@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::Reader;
-use super::document::{ReadProblems, TAG_SYNCS};
+use super::document::{SyncProblems, SyncsProblems, TAG_SYNCS};
 use super::extract::Segment;
 use super::problem::Problem;
 use super::state::Api;
@@ -24,7 +24,7 @@ pub(super) struct Syncs {
 /// List syncs
 #[utoipa::path(
     get, path = "/v1/syncs", tag = TAG_SYNCS, operation_id = "listSyncs",
-    responses((status = 200, description = "Syncs by id", body = Syncs), ReadProblems),
+    responses((status = 200, description = "Syncs by id", body = Syncs), SyncsProblems),
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -41,7 +41,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get, path = "/v1/syncs/{sync}", tag = TAG_SYNCS, operation_id = "getSync",
     params(("sync" = String, Path, description = "The sync's id")),
-    responses((status = 200, description = "The sync", body = SyncView), ReadProblems),
+    responses((status = 200, description = "The sync", body = SyncView), SyncProblems),
 )]
 pub(super) async fn show(
     State(api): State<Arc<Api>>,

@@ -10,16 +10,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::{Operator, need};
-use super::document::{ActionProblems, StartProblems, TAG_RUNS, TAG_SYNCS};
+use super::document::{
+    CancelProblems, PauseProblems, RetriggerProblems, TAG_RUNS, TAG_SYNCS, TriggerProblems,
+};
 use super::extract::{Segment, Typed};
 use super::idempotency;
 use super::problem::{Code, Problem};
-use super::state::Api;
+use super::state::{Api, traceparent};
 use crate::access::Caller;
 use crate::config::Scope;
 use crate::customer::{KeyDigits, Value, usable_key};
 use crate::ledger::{Enqueued, Idempotency, NewRun};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
+use crate::telemetry::trace;
 
 /// A reason is a sentence or two.
 const MAX_REASON_CHARS: usize = 500;
@@ -107,13 +110,14 @@ fn scope_of(mode: Mode) -> Scope {
     post, path = "/v1/syncs/{sync}/runs", tag = TAG_SYNCS, operation_id = "triggerRun",
     params(
         ("sync" = String, Path, description = "The sync's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request find the first one's run, for 24 h"),
+        ("Idempotency-Key" = Option<String>, Header, pattern = r#"^([!#-~]([ !#-~]{0,253}[!#-~])?|"[ !#-~]{1,255}")$"#,
+         description = "Makes a repeated request find the first one's run, for 24 h; bare or quoted"),
     ),
     request_body(content = Option<TriggerRequest>, content_type = "application/json"),
     responses(
         (status = 202, description = "Recorded or joined", body = Started,
          headers(("Location" = String, description = "The run"))),
-        StartProblems,
+        TriggerProblems,
     ),
 )]
 pub(super) async fn trigger(
@@ -139,7 +143,8 @@ pub(super) async fn trigger(
         customers: asked.customers,
         idempotency: idempotency.clone(),
     };
-    start(&api, &caller, &sync, idempotency, api.ledger().enqueue(run)).await
+    let span = trace::received("trigger", traceparent(&headers));
+    span.around(Box::pin(start(&api, &caller, &sync, idempotency, api.ledger().enqueue(run)))).await
 }
 
 /// Repeat a run
@@ -149,12 +154,13 @@ pub(super) async fn trigger(
     post, path = "/v1/runs/{id}/retrigger", tag = TAG_RUNS, operation_id = "retriggerRun",
     params(
         ("id" = Uuid, Path, description = "The run's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request find the first one's run, for 24 h"),
+        ("Idempotency-Key" = Option<String>, Header, pattern = r#"^([!#-~]([ !#-~]{0,253}[!#-~])?|"[ !#-~]{1,255}")$"#,
+         description = "Makes a repeated request find the first one's run, for 24 h; bare or quoted"),
     ),
     responses(
         (status = 202, description = "Recorded or joined", body = Started,
          headers(("Location" = String, description = "The new run"))),
-        StartProblems,
+        RetriggerProblems,
     ),
 )]
 pub(super) async fn retrigger(
@@ -170,7 +176,8 @@ pub(super) async fn retrigger(
     let idempotency = idempotency::read(&headers, &caller, uri.path(), &bytes)?;
     let actor = Some(caller.name().to_owned());
     let enqueued = api.ledger().retrigger(id, actor, idempotency.clone());
-    start(&api, &caller, &original.sync, idempotency, enqueued).await
+    let span = trace::received("retrigger", traceparent(&headers));
+    span.around(Box::pin(start(&api, &caller, &original.sync, idempotency, enqueued))).await
 }
 
 /// A body that says nothing.
@@ -213,7 +220,7 @@ fn kind_of(headers: &HeaderMap) -> TriggerKind {
 #[utoipa::path(
     post, path = "/v1/runs/{id}/cancel", tag = TAG_RUNS, operation_id = "cancelRun",
     params(("id" = Uuid, Path, description = "The run's id")),
-    responses((status = 202, description = "Cancelled, or asked to stop", body = Stopped), ActionProblems),
+    responses((status = 202, description = "Cancelled, or asked to stop", body = Stopped), CancelProblems),
 )]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
@@ -231,7 +238,7 @@ pub(super) async fn cancel(
 #[utoipa::path(
     post, path = "/v1/syncs/{sync}/pause", tag = TAG_SYNCS, operation_id = "pauseSync",
     params(("sync" = String, Path, description = "The sync's id")),
-    responses((status = 200, description = "Paused", body = Paused), ActionProblems),
+    responses((status = 200, description = "Paused", body = Paused), PauseProblems),
 )]
 pub(super) async fn pause(
     State(api): State<Arc<Api>>,
@@ -245,7 +252,7 @@ pub(super) async fn pause(
 #[utoipa::path(
     post, path = "/v1/syncs/{sync}/resume", tag = TAG_SYNCS, operation_id = "resumeSync",
     params(("sync" = String, Path, description = "The sync's id")),
-    responses((status = 200, description = "Resumed", body = Paused), ActionProblems),
+    responses((status = 200, description = "Resumed", body = Paused), PauseProblems),
 )]
 pub(super) async fn resume(
     State(api): State<Arc<Api>>,

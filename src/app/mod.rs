@@ -1,7 +1,9 @@
 //! The one place where things are built and joined: config in, a running service out; reload and drain.
 
+mod gauges;
 mod rooms;
 mod shares;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use crate::pages::{self, Pages};
 use crate::telemetry;
 use crate::worker::{Syncs, Worker};
 
+use gauges::Gauges;
 use rooms::Configured;
 
 /// A running service.
@@ -33,6 +36,8 @@ pub struct App {
     tls: bool,
     served: Option<(SocketAddr, JoinHandle<()>)>,
     worked: Option<JoinHandle<()>>,
+    /// Looks figures up, where there is somebody to be shown them.
+    measured: Option<JoinHandle<()>>,
     /// Tells the worker of a reload.
     reloaded: Arc<Notify>,
     draining: CancellationToken,
@@ -60,6 +65,7 @@ impl App {
     /// When the config, a secret, the ledger or the address cannot be used: one line that names it.
     pub async fn start(config_path: &Path, options: Options) -> anyhow::Result<Self> {
         let config = load(config_path)?;
+        traces::start(&config.telemetry)?;
         let ledger = Ledger::open(&config.ledger, options.clock.clone()).await?;
         let configured = Arc::new(Configured::new(&config, ledger.clone(), options.clock.clone()).await?);
         let mut app = Self {
@@ -70,6 +76,7 @@ impl App {
             tls: config.server.tls_cert.is_some(),
             served: None,
             worked: None,
+            measured: None,
             reloaded: Arc::default(),
             draining: CancellationToken::new(),
             drain: Duration::from_secs(config.server.drain_secs),
@@ -110,6 +117,13 @@ impl App {
             .await
             .with_context(|| format!("server.listen {}", settings.listen))?;
         let addr = server.local_addr();
+        let gauges = Gauges {
+            ledger: self.ledger.clone(),
+            configured: self.configured.clone(),
+            clock: options.clock.clone(),
+            metrics: telemetry::metrics()?,
+        };
+        self.measured = Some(tokio::spawn(gauges.keep(self.draining.clone())));
         let setup = pages::Setup {
             ledger: self.ledger.clone(),
             clock: options.clock.clone(),
@@ -155,6 +169,12 @@ impl App {
     /// # Errors
     /// When the new file cannot be used: everything stays as it was.
     pub async fn reload(&self) -> anyhow::Result<()> {
+        let done = self.read_again().await;
+        gauges::reloaded(if done.is_ok() { "done" } else { "refused" }, 1);
+        done
+    }
+
+    async fn read_again(&self) -> anyhow::Result<()> {
         let config = load(&self.config_path)?;
         let built = self.configured.prepare(&config).await?;
         let prepared = Pages::prepare(&config)?;
@@ -181,8 +201,12 @@ impl App {
             if let Some((_, served)) = self.served {
                 let _ = served.await;
             }
+            if let Some(measured) = self.measured {
+                let _ = measured.await;
+            }
             self.configured.give_back().await;
             self.ledger.close().await;
+            telemetry::trace::flush(traces::LAST_EXPORT).await;
         };
         if tokio::time::timeout(self.drain, all).await.is_err() {
             tracing::warn!("drained no further: drain_secs are over");

@@ -56,6 +56,16 @@ impl Configured {
         *self.built.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(built);
     }
 
+    /// The syncs in force.
+    pub(super) fn syncs(&self) -> Vec<Arc<config::Sync>> {
+        self.built().syncs.values().cloned().collect()
+    }
+
+    /// The workspaces in force.
+    pub(super) fn destinations(&self) -> Vec<Arc<Braze>> {
+        self.built().destinations.values().map(|(_, braze)| braze.clone()).collect()
+    }
+
     /// Gives back what this process holds of budgets that replicas have together. Nothing is sent any more.
     pub(super) async fn give_back(&self) {
         self.shares.give_back().await;

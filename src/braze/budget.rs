@@ -163,6 +163,21 @@ impl Budget {
         self.state().take(now, in_flight)
     }
 
+    /// Requests that may still start now, by window: `3s`, `hour` where it has a share, and what Braze `told` remains.
+    pub(super) fn left(&self, now: Instant) -> Vec<(&'static str, u64)> {
+        let state = self.state();
+        let in_window = state.ring.iter().rev().take_while(|start| **start + state.window > now).count();
+        let most = state.share.as_ref().map_or(state.limit, Share::requests);
+        let mut left = vec![("3s", u64::from(most).saturating_sub(in_window as u64))];
+        let of_hour = state.hour.as_ref().map(|hour| u64::from(hour.left(now)));
+        left.extend(
+            of_hour.or_else(|| state.share.as_ref()?.left_of_hour()).map(|of_hour| ("hour", of_hour)),
+        );
+        let told = state.remaining.filter(|known| known.until > now);
+        left.extend(told.map(|known| ("told", u64::from(known.requests))));
+        left
+    }
+
     /// Takes in what an answer tells of Braze's window.
     pub(super) fn learn(&self, told: &Told, now: Instant, wall: DateTime<Utc>) {
         let Some(wait) = told.reset.closest_wait(wall) else { return };

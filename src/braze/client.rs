@@ -98,6 +98,13 @@ impl Http {
         hear(sent.map_err(why)?).await
     }
 
+    /// Asks for profiles.
+    pub(super) async fn export(&self, url: Url, body: Bytes) -> Result<Heard, Trouble> {
+        let json = HeaderValue::from_static("application/json");
+        let request = self.client.post(url).header(CONTENT_TYPE, json).body(body);
+        hear(request.send().await.map_err(|error| trouble(&error))?).await
+    }
+
     /// Reads from an address of the endpoint.
     pub(super) async fn get(&self, url: Url) -> Result<Heard, Trouble> {
         hear(self.client.get(url).send().await.map_err(|error| trouble(&error))?).await

@@ -88,6 +88,12 @@ impl Concurrency {
         self.state().in_flight
     }
 
+    /// Requests in flight, and how many may be.
+    pub(super) fn standing(&self) -> (usize, f64) {
+        let state = self.state();
+        (state.in_flight, state.limit.floor())
+    }
+
     /// Waits until one more may be in flight. For one waiter at a time.
     pub(super) async fn room(&self) {
         loop {

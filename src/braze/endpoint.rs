@@ -57,6 +57,10 @@ impl Endpoint {
         self.at("/custom_attributes")
     }
 
+    pub(super) fn export_ids(&self) -> Url {
+        self.at("/users/export/ids")
+    }
+
     fn at(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         url.set_path(path);

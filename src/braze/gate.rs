@@ -16,6 +16,7 @@ use super::budget::{Budget, Leave, Standing};
 use super::chance::Chance;
 use super::concurrency::{Concurrency, Felt, Slot};
 use super::hold::{HoldReason, Holds};
+use super::measure::{self, Wait, Waited};
 use super::stake::{Line, Stake};
 use super::verdict::Reply;
 use crate::clock::{Clock, Moment};
@@ -36,9 +37,21 @@ pub(super) struct Gate {
     concurrency: Concurrency,
     budget: Budget,
     clock: Clock,
+    waited: Waited,
     /// Where replicas have the budget together.
     line: Option<Line>,
     has_given_stake: AtomicBool,
+}
+
+/// How the gate stands, for whoever watches.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) in_flight: usize,
+    pub(super) concurrency: f64,
+    pub(super) hold: Duration,
+    pub(super) failing: Duration,
+    /// Requests that may still start, by window.
+    pub(super) left: Vec<(&'static str, u64)>,
 }
 
 /// Leave to start one request.
@@ -61,6 +74,7 @@ impl Gate {
             concurrency: Concurrency::new(settings.max_in_flight, now),
             budget: Budget::new(settings.requests_per_3s, settings.requests_per_hour, now),
             clock,
+            waited: Waited::default(),
             line: None,
             has_given_stake: AtomicBool::new(false),
         }
@@ -91,7 +105,10 @@ impl Gate {
     pub(super) async fn enter(&self) -> Entry<'_> {
         let _turn = self.turnstile.lock().await;
         loop {
+            let is_held = self.holds.until(Instant::now()).is_some();
+            let waiting = is_held.then(|| self.waited.during(&self.name, Wait::Hold));
             self.holds.passed().await;
+            drop(waiting);
             self.concurrency.room().await;
             let now = Instant::now();
             if self.holds.until(now).is_some() {
@@ -101,14 +118,18 @@ impl Gate {
                 Leave::Granted => {
                     return Entry { slot: self.concurrency.slot(now), until: self.budget.until() };
                 }
-                Leave::NotBefore(at) => tokio::select! {
-                    () = tokio::time::sleep_until(at) => {}
-                    () = self.another_share() => {}
-                },
+                Leave::NotBefore(at) => {
+                    let _waiting = self.waited.during(&self.name, Wait::Pace);
+                    tokio::select! {
+                        () = tokio::time::sleep_until(at) => {}
+                        () = self.another_share() => {}
+                    }
+                }
                 Leave::NoShare => {
                     if let Some(Line(calls)) = &self.line {
                         calls.wanted.notify_one();
                     }
+                    let _waiting = self.waited.during(&self.name, Wait::Pace);
                     self.another_share().await;
                 }
                 Leave::HourSpent(at) => self.holds.extend(at - now, HoldReason::BudgetHour),
@@ -124,6 +145,7 @@ impl Gate {
     /// Takes in how a request went.
     pub(super) fn heard(&self, slot: &Slot<'_>, reply: &Reply, told: Option<Told>) {
         let now = Instant::now();
+        measure::answered(&self.name, reply, slot.started_at);
         match reply {
             Reply::RateLimited(announced) => self.limited(slot, *announced, now),
             Reply::Down => self.failed(slot, now),
@@ -134,6 +156,19 @@ impl Gate {
                     self.budget.learn(&told, now, self.clock.now());
                 }
             }
+        }
+    }
+
+    /// How it stands now.
+    pub(super) fn figures(&self) -> Figures {
+        let now = Instant::now();
+        let (in_flight, concurrency) = self.concurrency.standing();
+        Figures {
+            in_flight,
+            concurrency,
+            hold: self.holds.until(now).map_or(Duration::ZERO, |until| until - now),
+            failing: self.breaker.failing_since().map_or(Duration::ZERO, |since| now - since),
+            left: self.budget.left(now),
         }
     }
 

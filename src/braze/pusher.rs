@@ -1,6 +1,7 @@
 //! Drives batches to their verdicts, for one attempt of a run.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
@@ -16,10 +17,13 @@ use super::update::Batch;
 use super::verdict::{Pushed, Reply, Verdict, classify};
 use crate::clock::Moment;
 use crate::customer::Code;
+use crate::telemetry::trace;
 
 /// Asked right before each request starts: false, and it does not.
 pub type Fence = Arc<dyn Fn() -> bool + Send + Sync>;
 
+/// Requests of an attempt that its trace shows: of a run of millions the rest look alike, and no trace is read that long.
+const TRACED_REQUESTS: u32 = 1_000;
 /// Updates refused alone in the same way, with none accepted, after which the mapping is at fault, not the customers.
 const REFUSES_EVERYTHING: u32 = 20;
 
@@ -30,6 +34,7 @@ pub struct Pusher {
     halted: CancellationToken,
     started_at: Instant,
     standing: Mutex<Standing>,
+    traced: AtomicU32,
 }
 
 /// What this run has seen of Braze's goodwill.
@@ -51,7 +56,14 @@ struct Effort {
 
 impl Pusher {
     pub(super) fn new(braze: Arc<Braze>, fence: Fence, halted: CancellationToken) -> Self {
-        Self { braze, fence, halted, started_at: Instant::now(), standing: Mutex::default() }
+        Self {
+            braze,
+            fence,
+            halted,
+            started_at: Instant::now(),
+            standing: Mutex::default(),
+            traced: AtomicU32::new(0),
+        }
     }
 
     /// The same for a run in which Braze has accepted some updates already.
@@ -122,12 +134,12 @@ impl Pusher {
         let body = batch.body(&part.updates);
         let before = *effort;
         effort.add(body.len(), part.tries > 0);
-        let (reply, told) = match self.braze.http.track(body, self.permit(entry.until)).await {
+        let (reply, told, status) = match self.braze.http.track(body, self.permit(entry.until)).await {
             Ok(heard) => {
                 let reply = classify(heard.status, &heard.headers, heard.body.as_deref(), part.len());
                 self.log(part, &reply, Some(heard.status.as_u16()));
                 effort.may_be_taken |= !reply.is_clear_refusal();
-                (reply, told(&heard.headers))
+                (reply, told(&heard.headers), Some(heard.status.as_u16()))
             }
             Err(Trouble::Fenced) => {
                 *effort = before;
@@ -137,10 +149,11 @@ impl Pusher {
                 let reply = if trouble == Trouble::Tls { Reply::Fatal(Fatal::Tls) } else { Reply::Down };
                 self.log(part, &reply, None);
                 effort.may_be_taken |= trouble.may_be_taken();
-                (reply, None)
+                (reply, None, None)
             }
         };
         gate.heard(&entry.slot, &reply, told);
+        self.trace(part, &reply, status, entry.slot.started_at);
         Ok(reply)
     }
 
@@ -190,17 +203,31 @@ impl Pusher {
         Ok(())
     }
 
+    /// Shows the request in the run's trace. Braze is told nothing of it: it gets no header of ours that it has no use for.
+    fn trace(&self, part: &Part, reply: &Reply, status: Option<u16>, started_at: Instant) {
+        if !trace::is_on() || self.traced.fetch_add(1, Ordering::Relaxed) >= TRACED_REQUESTS {
+            return;
+        }
+        trace::called("POST /users/track", started_at.elapsed(), || {
+            let mut attributes = vec![
+                trace::attribute("http.request.method", "POST"),
+                trace::attribute("destination", self.braze.name.clone()),
+                trace::attribute("class", reply.class()),
+                trace::attribute("updates", i64::try_from(part.len()).unwrap_or(i64::MAX)),
+                trace::attribute("http.request.resend_count", i64::from(part.tries)),
+            ];
+            attributes.extend(
+                status.map(|status| trace::attribute("http.response.status_code", i64::from(status))),
+            );
+            attributes
+        });
+    }
+
     fn log(&self, part: &Part, reply: &Reply, status: Option<u16>) {
-        let class = match reply {
-            Reply::Settled { .. } | Reply::Fatal(_) | Reply::RateLimited(_) => return,
-            Reply::Unaccounted { .. } => "unaccounted",
-            Reply::Unplaceable => "unplaceable",
-            Reply::Unreadable => "unreadable",
-            Reply::TooMany => "too_many",
-            Reply::TooLarge => "too_large",
-            Reply::Refused => "refused",
-            Reply::Down => "down",
-        };
+        if matches!(reply, Reply::Settled { .. } | Reply::Fatal(_) | Reply::RateLimited(_)) {
+            return;
+        }
+        let class = reply.class();
         let (destination, updates, attempt) = (&self.braze.name, part.len(), part.tries + 1);
         tracing::info!(
             destination,

@@ -60,6 +60,38 @@ pub(super) enum Reply {
 }
 
 impl Reply {
+    /// Every [`Reply::class`].
+    pub(super) const CLASSES: [&'static str; 11] = [
+        "settled",
+        "partly_rejected",
+        "unaccounted",
+        "unplaceable",
+        "unreadable",
+        "too_many",
+        "too_large",
+        "refused",
+        "rate_limited",
+        "down",
+        "fatal",
+    ];
+
+    /// The word for what it means, in logs, metrics and traces.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self::Settled { rejected, .. } if rejected.is_empty() => "settled",
+            Self::Settled { .. } => "partly_rejected",
+            Self::Unaccounted { .. } => "unaccounted",
+            Self::Unplaceable => "unplaceable",
+            Self::Unreadable => "unreadable",
+            Self::TooMany => "too_many",
+            Self::TooLarge => "too_large",
+            Self::Refused => "refused",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Down => "down",
+            Self::Fatal(_) => "fatal",
+        }
+    }
+
     /// Whether it says for sure that nothing of the request was applied.
     pub(super) fn is_clear_refusal(&self) -> bool {
         match self {

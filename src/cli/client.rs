@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Usage;
 use crate::run::{Run, RunId, RunState};
@@ -39,7 +39,7 @@ pub(super) fn http(server: &str) -> anyhow::Result<reqwest::Client> {
 }
 
 /// What a trigger answers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Triggered {
     pub run_id: RunId,
     pub state: RunState,

@@ -1,7 +1,6 @@
 //! `peak-braze config-schema`.
 
-use std::io::Write;
-
+use super::print::print_json;
 use crate::config::schema;
 
 /// Prints the JSON Schema of the config file.
@@ -11,9 +10,7 @@ pub struct Args {}
 /// Prints the schema.
 ///
 /// # Errors
-/// When standard output is closed.
+/// When standard output cannot be written.
 pub fn run(_args: Args) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(&schema())?;
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    print_json(&schema())
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Done;
 use super::client::{Client, Triggered, http};
+use super::print::Paper;
 use super::progress::Shown;
 use super::receipt::receipt;
 use crate::app::{App, Options};
@@ -105,7 +106,7 @@ impl Demo {
         let customers = u64::from(args.customers);
         println!("\n1. The Peak workflow ends: a signed callback arrives.");
         let run = self.deliver("peak_demo_1").await?;
-        print!("{}", receipt(&run));
+        print!("{}", receipt(&run, Paper::stdout(), self.clock.now()));
         ensure!(run.state == RunState::Succeeded, "the first run should succeed");
         ensure!(run.tally.accepted == customers, "every customer should be accepted");
         ensure!(
@@ -120,7 +121,7 @@ impl Demo {
         let touched =
             warehouse::touch(&self.warehouse, TOUCHED_PCT, self.clock.now(), warehouse::Change::Values)?;
         let run = self.deliver("peak_demo_2").await?;
-        print!("{}", receipt(&run));
+        print!("{}", receipt(&run, Paper::stdout(), self.clock.now()));
         self.braze.settle().await;
         let sent = self.braze.stats();
         ensure!(run.state == RunState::Succeeded, "the second run should succeed");

@@ -1,6 +1,9 @@
 //! What a plan came to, for people.
 
-use super::receipt::{bare, counts_table, grouped, right_align};
+use chrono::TimeDelta;
+
+use super::receipt::{bare, counts_table, right_align};
+use super::words::{grouped, length, size};
 use crate::run::{Forecast, ForecastValues};
 
 /// The forecast as text.
@@ -8,15 +11,16 @@ pub(super) fn forecast(plan: &Forecast) -> String {
     let why = plan.promoted.as_ref().map_or(String::new(), |why| format!(" because {why}"));
     let mut text = format!("nothing was sent; a {} run{why} would send:\n", plan.mode);
     text += &counts_table(&[
-        ("customers", plan.customers),
-        ("  unchanged", plan.unchanged),
-        ("  changed", plan.changed),
-        ("  invalid", plan.invalid),
-        ("data points", plan.data_points),
-        ("requests", plan.requests),
-        ("bytes", plan.bytes),
+        ("customers", grouped(plan.customers)),
+        ("  unchanged", grouped(plan.unchanged)),
+        ("  changed", grouped(plan.changed)),
+        ("  invalid", grouped(plan.invalid)),
+        ("data points", grouped(plan.data_points)),
+        ("requests", grouped(plan.requests)),
+        ("to send", size(plan.bytes)),
     ]);
-    text += &format!("  at least {:.1} s at the destination's budget\n\n", plan.budget_secs);
+    let at_least = length(TimeDelta::milliseconds((plan.budget_secs * 1e3) as i64));
+    text += &format!("  at least {at_least} at the destination's budget\n\n");
     text + &values(plan)
 }
 

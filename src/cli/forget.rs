@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
+use super::print::{print, print_json};
+use super::words::counted;
 use crate::clock::Clock;
 use crate::config;
 use crate::ledger::Ledger;
@@ -14,6 +18,9 @@ pub(super) struct Args {
     sync: String,
     /// The customer's id.
     customer_id: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Erases digests and rejections, also from free pages and the write-ahead log.
@@ -23,6 +30,9 @@ pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<()> {
     let rows = ledger.forget(&args.sync, &args.customer_id).await;
     ledger.close().await;
     // The id is not repeated: the terminal's log may outlive the ledger's memory of it.
-    println!("forgotten: {} rows of sync {} erased", rows?, args.sync);
-    Ok(())
+    let rows = rows?;
+    match args.json {
+        true => print_json(&json!({ "sync": args.sync, "rows_erased": rows })),
+        false => print(&format!("forgotten: {} of sync {} erased\n", counted(rows, "row"), args.sync)),
+    }
 }

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::ExposeSecret;
+use serde_json::{Map, json};
 use tokio::time::Instant;
 
-use super::receipt::{bare, grouped, right_align};
+use super::print::{print, print_json};
+use super::receipt::{bare, right_align};
+use super::words::grouped;
 use crate::clock::Clock;
 use crate::config;
 use crate::ledger::{self, Ledger, MoveProgress, MovedTable};
@@ -22,21 +25,26 @@ pub(super) struct Args {
     /// To this empty one: postgres://…, or env:NAME or file:PATH of it.
     #[arg(long, value_name = "URL", requires = "from")]
     to: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Moves a ledger where both addresses are given. Else opens the configured one, which migrates it, and closes it.
 pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<()> {
     if let (Some(from), Some(to)) = (args.from, args.to) {
-        return move_ledger(&from, &to).await;
+        return move_ledger(&from, &to, args.json).await;
     }
     let config = config::load(config)?;
     let ledger = Ledger::open(&config.ledger, Clock::system()).await?;
     ledger.close().await;
-    println!("ledger.url: schema is up to date");
-    Ok(())
+    match args.json {
+        true => print_json(&json!({ "schema": "up to date" })),
+        false => print("ledger.url: schema is up to date\n"),
+    }
 }
 
-async fn move_ledger(from: &str, to: &str) -> anyhow::Result<()> {
+async fn move_ledger(from: &str, to: &str, is_json: bool) -> anyhow::Result<()> {
     let from = config::resolve_url(from).context("--from")?;
     let to = config::resolve_url(to).context("--to")?;
     let (began, bar) = (Instant::now(), bar());
@@ -47,11 +55,14 @@ async fn move_ledger(from: &str, to: &str) -> anyhow::Result<()> {
     let moved = ledger::transfer(from.expose_secret(), to.expose_secret(), show).await;
     bar.finish_and_clear();
     let moved = moved?;
-    print!("{}", told(&moved));
-    let rows = grouped(moved.iter().map(|table| table.rows).sum());
-    println!("moved: {rows} rows in {:.1} s, counted on both sides", began.elapsed().as_secs_f64());
-    println!("{}", what_next(from.expose_secret()));
-    Ok(())
+    let (rows, secs) = (moved.iter().map(|table| table.rows).sum::<u64>(), began.elapsed().as_secs_f64());
+    if is_json {
+        let tables: Map<_, _> = moved.iter().map(|table| (table.name.clone(), table.rows.into())).collect();
+        return print_json(&json!({ "rows_moved": rows, "secs": secs, "tables": tables }));
+    }
+    let next = what_next(from.expose_secret());
+    let rows = grouped(rows);
+    print(&format!("{}moved: {rows} rows in {secs:.1} s, counted on both sides\n{next}\n", told(&moved)))
 }
 
 /// Shown on a terminal alone.

@@ -2,8 +2,10 @@
 
 use anyhow::Context;
 
+use super::print::print;
+
 /// Prints the OpenAPI document.
 pub(super) fn run() -> anyhow::Result<()> {
-    println!("{}", crate::api::openapi_json().context("the OpenAPI document cannot be written")?);
-    Ok(())
+    let document = crate::api::openapi_json().context("the OpenAPI document cannot be written")?;
+    print(&(document + "\n"))
 }

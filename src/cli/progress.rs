@@ -3,10 +3,12 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use crate::run::{Run, RunState};
+use super::words::{grouped, instant, length};
+use crate::run::{Progress, Run, RunState};
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -54,12 +56,15 @@ impl Shown {
 
 fn line(run: &Run) -> String {
     let progress = &run.progress;
-    let total = progress.total.map_or(String::new(), |total| format!(" / {total}"));
-    let eta = progress.eta_secs.map_or(String::new(), |secs| format!(", {secs} s to go"));
-    let until = run.throttled_until.map_or(String::new(), |until| format!(", waiting until {until:?}"));
+    let total = progress.total.map_or(String::new(), |total| format!(" / {}", grouped(total)));
+    let until = run.throttled_until.map_or(String::new(), |until| format!(", until {}", instant(until)));
     format!(
-        "{} {}: {}{total} customers, {:.0}/s{eta}{until}",
-        run.state, progress.phase, progress.done, progress.per_sec
+        "{} {}: {}{total} customers, {}{}{until}",
+        run.state,
+        progress.phase,
+        grouped(progress.done),
+        speed(progress),
+        to_go(progress)
     )
 }
 
@@ -72,10 +77,19 @@ fn show_bar(bar: &ProgressBar, run: &Run) {
         bar.set_length(total);
     }
     bar.set_position(progress.done);
-    let eta = progress.eta_secs.map_or(String::new(), |secs| format!(", {secs} s to go"));
     let until =
         run.throttled_until.map_or(String::new(), |until| format!(", until {}", until.format("%H:%M:%S")));
-    bar.set_message(format!("{} {}, {:.0}/s{eta}{until}", run.state, progress.phase, progress.per_sec));
+    let (speed, to_go) = (speed(progress), to_go(progress));
+    bar.set_message(format!("{} {}, {speed}{to_go}{until}", run.state, progress.phase));
+}
+
+fn speed(progress: &Progress) -> String {
+    format!("{}/s", grouped(progress.per_sec.max(0.0) as u64))
+}
+
+fn to_go(progress: &Progress) -> String {
+    let left = progress.eta_secs.and_then(|secs| TimeDelta::try_seconds(i64::try_from(secs).ok()?));
+    left.map_or(String::new(), |left| format!(", {} to go", length(left)))
 }
 
 fn style(has_total: bool) -> ProgressStyle {

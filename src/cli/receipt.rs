@@ -1,18 +1,23 @@
 //! A run's receipt for people.
 
+use chrono::{DateTime, Utc};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::forecast::forecast;
+use super::print::{Ink, Paper};
+use super::words::{grouped, instant, length, relative, size};
 use crate::run::{Run, RunState};
 
-/// The receipt as text.
-pub(super) fn receipt(run: &Run) -> String {
-    let mut text = headline(run);
+/// The receipt as text, seen from `now`.
+pub(super) fn receipt(run: &Run, paper: Paper, now: DateTime<Utc>) -> String {
+    let mut text = headline(run, paper);
     if let Some(error) = &run.error
         && run.state == RunState::Failed
     {
-        text += &format!("  {} — {}\n", error.code, error.message);
+        text += &format!("  {} — {}\n", paper.ink(&error.code, Ink::Bad), error.message);
     }
+    text += &paper.ink(times(run, now), Ink::Quiet);
+    text.push('\n');
     if let Some(plan) = &run.plan {
         return text + &forecast(plan);
     }
@@ -24,41 +29,52 @@ pub(super) fn receipt(run: &Run) -> String {
     text
 }
 
-fn headline(run: &Run) -> String {
+fn headline(run: &Run, paper: Paper) -> String {
     let took = run
         .started_at
         .zip(run.finished_at)
-        .map(|(from, to)| (to - from).num_milliseconds())
-        .map_or(String::new(), |millis| format!(" in {}.{:03} s", millis / 1000, millis % 1000));
-    let promoted = run.promoted.as_ref().map_or(String::new(), |why| format!(", full because {why}"));
-    format!("run {} of {}: {}{took} ({}{promoted})\n", run.id, run.sync, run.state, run.mode)
+        .map_or(String::new(), |(from, to)| format!(" in {}", length(to - from)));
+    let promoted = run.promoted.as_ref().map_or(String::new(), |why| format!(" because {why}"));
+    let state = paper.ink(run.state, Ink::of(run.state));
+    format!("run {} of {}: {state}{took} ({}{promoted})\n", run.id, run.sync, run.mode)
 }
 
-fn counts(run: &Run) -> Vec<(&'static str, u64)> {
+/// When it last took a step, and what brought it about.
+fn times(run: &Run, now: DateTime<Utc>) -> String {
+    let (word, at) = match (run.finished_at, run.started_at) {
+        (Some(at), _) => ("finished", at),
+        (None, Some(at)) => ("started", at),
+        (None, None) => ("created", run.created_at),
+    };
+    let by = run.trigger.actor.as_ref().map_or(String::new(), |actor| format!(" by {actor}"));
+    format!("  {word} {}, {}; {}{by}", relative(at, now), instant(at), run.trigger.kind)
+}
+
+fn counts(run: &Run) -> Vec<(&'static str, String)> {
     let tally = &run.tally;
     vec![
-        ("rows read", tally.rows_read),
-        ("customers", tally.customers),
-        ("  unchanged", tally.unchanged),
-        ("  changed", tally.changed),
-        ("    accepted", tally.accepted),
-        ("    rejected", tally.rejected),
-        ("    unknown", tally.unknown),
-        ("  invalid", tally.invalid),
-        ("invalid values", tally.invalid_values),
-        ("requests", tally.requests),
-        ("  retries", tally.retries),
-        ("bytes sent", tally.bytes_sent),
-        ("data points sent", run.data_points.sent),
-        ("data points saved", run.data_points.saved),
+        ("rows read", grouped(tally.rows_read)),
+        ("customers", grouped(tally.customers)),
+        ("  unchanged", grouped(tally.unchanged)),
+        ("  changed", grouped(tally.changed)),
+        ("    accepted", grouped(tally.accepted)),
+        ("    rejected", grouped(tally.rejected)),
+        ("    unknown", grouped(tally.unknown)),
+        ("  invalid", grouped(tally.invalid)),
+        ("invalid values", grouped(tally.invalid_values)),
+        ("requests", grouped(tally.requests)),
+        ("  retries", grouped(tally.retries)),
+        ("sent", size(tally.bytes_sent)),
+        ("data points sent", grouped(run.data_points.sent)),
+        ("data points saved", grouped(run.data_points.saved)),
     ]
 }
 
 /// Names and their counts, aligned.
-pub(super) fn counts_table(rows: &[(&str, u64)]) -> String {
+pub(super) fn counts_table(rows: &[(&str, String)]) -> String {
     let mut table = bare();
     for (name, count) in rows {
-        table.add_row([format!("  {name}"), grouped(*count)]);
+        table.add_row([&format!("  {name}"), count]);
     }
     right_align(&mut table, 1..2);
     format!("{}\n", table.trim_fmt())
@@ -90,25 +106,21 @@ pub(super) fn right_align(table: &mut Table, columns: std::ops::Range<usize>) {
     }
 }
 
-/// `10000` as `10,000`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::sample_run;
 
     #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    fn a_receipt_reads_like_this() {
+        let now = "2026-03-28T06:10:00Z".parse().expect("an instant");
+        insta::assert_snapshot!(receipt(&sample_run(RunState::Partial), Paper::plain(), now));
+    }
+
+    #[test]
+    fn a_failed_run_says_why() {
+        let now = "2026-03-28T06:10:00Z".parse().expect("an instant");
+        let text = receipt(&sample_run(RunState::Failed), Paper::plain(), now);
+        insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"));
     }
 }

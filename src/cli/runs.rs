@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 
 use super::client::{Client, ServerArgs};
-use super::receipt::{bare, grouped, receipt, right_align};
+use super::print::{Ink, Paper, print, print_json};
+use super::receipt::{bare, receipt, right_align};
+use super::words::{grouped, length, relative};
 use super::{Done, Usage};
 use crate::clock::Clock;
 use crate::config;
@@ -41,11 +44,12 @@ pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<Done> {
         },
         None => from_ledger(config, id, &args).await?,
     };
+    let (paper, now) = (Paper::stdout(), Clock::system().now());
     match (args.json, id) {
-        (true, Some(_)) => println!("{}", serde_json::to_string_pretty(&runs[0])?),
-        (true, None) => println!("{}", serde_json::to_string_pretty(&runs)?),
-        (false, Some(_)) => print!("{}", receipt(&runs[0])),
-        (false, None) => print!("{}", list(&runs)),
+        (true, Some(_)) => print_json(&runs[0])?,
+        (true, None) => print_json(&runs)?,
+        (false, Some(_)) => print(&receipt(&runs[0], paper, now))?,
+        (false, None) => print(&list(&runs, paper, now))?,
     }
     Ok(Done::Well)
 }
@@ -64,32 +68,64 @@ async fn from_ledger(config: &Path, id: Option<RunId>, args: &Args) -> anyhow::R
     Ok(runs)
 }
 
-fn list(runs: &[Run]) -> String {
+/// A line a run. The state stands last, so that its colour moves no column.
+fn list(runs: &[Run], paper: Paper, now: DateTime<Utc>) -> String {
+    if runs.is_empty() {
+        return "no runs yet: a callback, a trigger or the cadence starts one\n".to_owned();
+    }
     let mut table = bare();
     table.add_row([
         "run",
         "sync",
         "mode",
-        "state",
         "created",
+        "took",
         "customers",
         "changed",
         "accepted",
         "rejected",
+        "state",
     ]);
     for run in runs {
+        let took = run.started_at.zip(run.finished_at).map(|(from, to)| length(to - from));
         table.add_row([
             run.id.to_string(),
             run.sync.clone(),
             run.mode.to_string(),
-            run.state.to_string(),
-            run.created_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+            relative(run.created_at, now),
+            took.unwrap_or_else(|| "-".to_owned()),
             grouped(run.tally.customers),
             grouped(run.tally.changed),
             grouped(run.tally.accepted),
             grouped(run.tally.rejected),
+            run.state.to_string(),
         ]);
     }
-    right_align(&mut table, 5..9);
-    format!("{}\n", table.trim_fmt())
+    right_align(&mut table, 3..9);
+    let text = table.trim_fmt();
+    let lines = text.lines().enumerate().map(|(line, text)| match line.checked_sub(1) {
+        Some(index) => {
+            let state = runs[index].state;
+            let before = text.trim_end().strip_suffix(state.as_str()).unwrap_or(text);
+            format!("{before}{}\n", paper.ink(state, Ink::of(state)))
+        }
+        None => format!("{}\n", paper.ink(text, Ink::Quiet)),
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sample_run;
+    use crate::run::RunState;
+
+    #[test]
+    fn runs_are_listed_like_this() {
+        let now = "2026-03-28T06:10:00Z".parse().expect("an instant");
+        let states = [RunState::Queued, RunState::Running, RunState::Partial, RunState::Failed];
+        let runs: Vec<Run> = states.map(sample_run).into();
+        insta::assert_snapshot!(list(&runs, Paper::plain(), now));
+        assert!(list(&[], Paper::plain(), now).contains("no runs yet"));
+    }
 }

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use serde_json::json;
+
+use super::print::print;
+use super::words::counted;
 use crate::clock::Clock;
 use crate::sandbox::warehouse::{self, Change};
 
@@ -30,6 +34,10 @@ pub struct Args {
     /// With --touch: give every row a new updated_at, as a truncate and reload does, though only PCT percent change
     #[arg(long, requires = "touch")]
     pub reload: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the command.
@@ -40,20 +48,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // SQLite blocks, and a million rows take seconds.
     let said =
         tokio::task::spawn_blocking(move || work(&args)).await.context("the writing task ended early")??;
-    println!("{said}");
-    Ok(())
+    print(&said)
 }
 
 fn work(args: &Args) -> anyhow::Result<String> {
     let file = args.file.display();
+    let told = |customers: u64, says: &str| match args.json {
+        true => format!("{:#}\n", json!({ "file": args.file, "customers": customers })),
+        false => format!("{file}: {} {says}\n", counted(customers, "customer")),
+    };
     let Some(pct) = args.touch else {
         warehouse::write(&args.file, args.customers, args.seed)?;
-        return Ok(format!("{file}: {} customers in customer_predictions", args.customers));
+        return Ok(told(args.customers.into(), "in customer_predictions"));
     };
     let change = if args.reload { Change::TimestampsOnly } else { Change::Values };
     let changed = warehouse::touch(&args.file, pct, Clock::system().now(), change)?;
-    let rest = if args.reload { ", every row has a new updated_at" } else { "" };
-    Ok(format!("{file}: {changed} customers have new churn scores{rest}"))
+    let rest = if args.reload { ", and every row a new updated_at" } else { "" };
+    Ok(told(changed.into(), &format!("with new churn scores{rest}")))
 }
 
 #[cfg(test)]
@@ -81,10 +92,11 @@ mod tests {
     async fn a_file_is_written_then_touched() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("sample.db");
-        let with = |touch| Args { file: file.clone(), customers: 200, seed: 1, touch, reload: false };
+        let with =
+            |touch| Args { file: file.clone(), customers: 200, seed: 1, touch, reload: false, json: false };
         assert!(run(with(Some(1.0))).await.is_err());
         run(with(None)).await.expect("written");
-        assert!(work(&with(Some(1.0))).expect("touched").contains("2 customers have new churn scores"));
+        assert!(work(&with(Some(1.0))).expect("touched").contains("2 customers with new churn scores"));
         assert!(run(with(None)).await.is_err());
     }
 }

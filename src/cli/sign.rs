@@ -1,11 +1,13 @@
 //! `peak-braze sign`: the headers of a callback, for trying one by hand.
 
-use std::io::{Read, Write};
+use std::collections::BTreeMap;
+use std::io::Read;
 
 use anyhow::{Context, ensure};
 use chrono::DateTime;
 use uuid::Uuid;
 
+use super::print::{print, print_json};
 use crate::callback::sign;
 use crate::clock::Clock;
 use crate::config::SecretRef;
@@ -27,6 +29,9 @@ pub struct Args {
     /// Unix seconds; now by default.
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(i64).range(0..))]
     timestamp: Option<i64>,
+    /// Print the headers as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Signs the body on standard input.
@@ -35,19 +40,25 @@ pub struct Args {
 /// When the secret is missing or cannot sign, or the id or time cannot be signed.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let body = body_from_stdin()?;
-    writeln!(std::io::stdout(), "{}", signed(&args, &SecretRef::Env(args.secret_env.clone()), &body)?)?;
-    Ok(())
+    let headers = signed(&args, &SecretRef::Env(args.secret_env.clone()), &body)?;
+    match args.json {
+        true => print_json(&BTreeMap::from(headers)),
+        false => print(&(curl_arguments(headers) + "\n")),
+    }
 }
 
-fn signed(args: &Args, secret: &SecretRef, body: &[u8]) -> anyhow::Result<String> {
+fn signed(args: &Args, secret: &SecretRef, body: &[u8]) -> anyhow::Result<[(&'static str, String); 3]> {
     let signed_at = match args.timestamp {
         Some(secs) => DateTime::from_timestamp(secs, 0).context("--timestamp: is no time")?,
         None => Clock::system().now(),
     };
     let id = args.id.clone().unwrap_or_else(|| format!("msg_{}", Uuid::new_v4().simple()));
-    let headers = sign(&secret.resolve()?, &id, signed_at, body)?;
-    // No space, so that the words survive the shell without quotes.
-    Ok(headers.map(|(name, value)| format!("-H {}", quoted(&format!("{name}:{value}")))).join(" "))
+    Ok(sign(&secret.resolve()?, &id, signed_at, body)?)
+}
+
+/// No space, so that the words survive the shell without quotes.
+fn curl_arguments(headers: [(&str, String); 3]) -> String {
+    headers.map(|(name, value)| format!("-H {}", quoted(&format!("{name}:{value}")))).join(" ")
 }
 
 /// `word` in quotes where a shell would read more into it.
@@ -74,9 +85,13 @@ mod tests {
     fn line(id: &str) -> anyhow::Result<String> {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("a written secret");
-        let args =
-            Args { secret_env: String::new(), id: Some(id.to_owned()), timestamp: Some(1_614_265_330) };
-        signed(&args, &SecretRef::File(file.path().into()), b"{\"test\": 2432232314}")
+        let args = Args {
+            secret_env: String::new(),
+            id: Some(id.to_owned()),
+            timestamp: Some(1_614_265_330),
+            json: false,
+        };
+        signed(&args, &SecretRef::File(file.path().into()), b"{\"test\": 2432232314}").map(curl_arguments)
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::client::{Client, ServerArgs};
+use super::client::{Client, ServerArgs, Triggered};
+use super::print::{Ink, Paper, print, print_json};
 use super::progress::Shown;
 use super::receipt::receipt;
 use super::{Done, Usage};
@@ -43,8 +44,8 @@ pub(super) async fn run(config: &Path, args: Args) -> anyhow::Result<Done> {
         None => in_process(config, &args).await?,
     };
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&run)?),
-        false => print!("{}", receipt(&run)),
+        true => print_json(&run)?,
+        false => print(&receipt(&run, Paper::stdout(), Clock::system().now()))?,
     }
     Ok(Done::of(run.state))
 }
@@ -53,8 +54,7 @@ async fn on_server(client: &Client, args: &Args) -> anyhow::Result<Option<Run>> 
     let body = serde_json::json!({ "mode": args.mode, "reason": "peak-braze sync" });
     let triggered = client.trigger(&args.id, &body).await?;
     if !args.wait {
-        let joined = if triggered.coalesced { " (joined the queued run)" } else { "" };
-        println!("run {} {}{joined}", triggered.run_id, triggered.state);
+        show_triggered(&triggered, args.json)?;
         return Ok(None);
     }
     let mut shown = Shown::new();
@@ -67,6 +67,15 @@ async fn on_server(client: &Client, args: &Args) -> anyhow::Result<Option<Run>> 
         shown.show(&run);
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+fn show_triggered(triggered: &Triggered, json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(triggered);
+    }
+    let joined = if triggered.coalesced { " (joined the queued run)" } else { "" };
+    let state = Paper::stdout().ink(triggered.state, Ink::of(triggered.state));
+    print(&format!("run {} {state}{joined}\n", triggered.run_id))
 }
 
 async fn in_process(config: &Path, args: &Args) -> anyhow::Result<Run> {

@@ -1,13 +1,14 @@
 //! `peak-braze verify`: why a delivery is refused.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
+use super::print::{Ink, Paper, print, print_json};
 use super::sign::body_from_stdin;
 use crate::callback::{Callback, Verifier};
 use crate::clock::Clock;
@@ -31,6 +32,9 @@ pub struct Args {
     /// Judge as of this time, in Unix seconds; now by default.
     #[arg(long, value_name = "T")]
     at: Option<i64>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Verifies the body on standard input.
@@ -53,7 +57,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         None => Clock::system().now(),
     };
     let report = Report::new(&verifier, &headers, &body_from_stdin()?, now);
-    write!(std::io::stdout(), "{}", report.lines)?;
+    match args.json {
+        true => print_json(&report)?,
+        false => print(&report.lines(Paper::stdout()))?,
+    }
     match report.refused {
         Some(code) => bail!("refused: {code}"),
         None => Ok(()),
@@ -94,44 +101,72 @@ fn parse_headers(text: &str) -> anyhow::Result<HeaderMap> {
     Ok(headers)
 }
 
-/// A line a step, and the code of the refusal if there is one.
+/// A step of verifying.
+#[derive(Debug, Serialize)]
+struct Step {
+    step: &'static str,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    says: String,
+}
+
+/// The steps taken, and the code of the refusal if there is one.
+#[derive(Debug, Default, Serialize)]
 struct Report {
-    lines: String,
+    steps: Vec<Step>,
     refused: Option<&'static str>,
+    /// The index of the secret that matches.
+    secret: Option<usize>,
+    delivery_id: Option<String>,
 }
 
 impl Report {
     fn new(verifier: &Verifier, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Self {
-        let mut report = Self { lines: String::new(), refused: None };
+        let mut report = Self::default();
         let verdict = verifier.verify(headers, body, now);
         let failed = verdict.as_ref().err().map(|refusal| refusal.step());
         for step in verifier.steps() {
             match &verdict {
                 Err(refusal) if Some(*step) == failed => {
-                    report.line("failed", step.as_str(), &refusal.to_string());
+                    report.step("failed", step.as_str(), refusal.to_string());
                     report.refused = Some(refusal.code());
                     return report;
                 }
-                _ => report.line("ok", step.as_str(), ""),
+                _ => report.step("ok", step.as_str(), String::new()),
             }
         }
         match Callback::parse(body) {
-            Ok(callback) => report.line("ok", "body", &format!("type {}", callback.event_type)),
+            Ok(callback) => report.step("ok", "body", format!("type {}", callback.event_type)),
             Err(error) => {
-                report.line("failed", "body", &error.to_string());
+                report.step("failed", "body", error.to_string());
                 report.refused = Some(error.code());
             }
         }
         if let Ok(verified) = verdict {
-            let id = verified.delivery_id.as_deref().unwrap_or("none, so no deduplication");
-            report.lines += &format!("secret {} matches; delivery id: {id}\n", verified.secret);
+            report.secret = Some(verified.secret);
+            report.delivery_id = verified.delivery_id;
         }
         report
     }
 
-    fn line(&mut self, verdict: &str, step: &str, why: &str) {
-        self.lines += format!("{verdict:<7} {step:<11} {why}").trim_end();
-        self.lines.push('\n');
+    fn step(&mut self, verdict: &'static str, step: &'static str, says: String) {
+        self.steps.push(Step { step, verdict, says });
+    }
+
+    /// A line a step.
+    fn lines(&self, paper: Paper) -> String {
+        let mut lines = String::new();
+        for Step { step, verdict, says } in &self.steps {
+            let ink = if *verdict == "ok" { Ink::Good } else { Ink::Bad };
+            let padding = " ".repeat(7 - verdict.len());
+            lines += format!("{}{padding} {step:<11} {says}", paper.ink(verdict, ink)).trim_end();
+            lines.push('\n');
+        }
+        if let Some(secret) = self.secret {
+            let id = self.delivery_id.as_deref().unwrap_or("none, so no deduplication");
+            lines += &format!("secret {secret} matches; delivery id: {id}\n");
+        }
+        lines
     }
 }
 
@@ -165,20 +200,23 @@ mod tests {
         let report = report("{\"test\": 2432232314}", 301);
         let expected = "ok      headers\nok      id\nok      timestamp\n\
                         failed  window      the timestamp is 301 s old; 300 s are allowed\n";
-        assert_eq!((report.lines.as_str(), report.refused), (expected, Some("too_old")));
+        assert_eq!((report.lines(Paper::plain()).as_str(), report.refused), (expected, Some("too_old")));
     }
 
     #[test]
     fn a_changed_body_fails_at_the_match() {
         let report = report("{\"test\":2432232314}", 0);
-        assert!(report.lines.contains("ok      signatures\nfailed  match"), "{}", report.lines);
+        assert!(report.lines(Paper::plain()).contains("ok      signatures\nfailed  match"), "{report:?}");
         assert_eq!(report.refused, Some("no_signature_matched"));
     }
 
     #[test]
     fn an_authentic_body_without_type_is_refused_by_its_shape() {
         let report = report("{\"test\": 2432232314}", 0);
-        assert!(report.lines.contains("ok      match\nfailed  body        type must be"), "{}", report.lines);
+        assert!(
+            report.lines(Paper::plain()).contains("ok      match\nfailed  body        type must be"),
+            "{report:?}"
+        );
         assert_eq!(report.refused, Some("wrong_shape"));
     }
 

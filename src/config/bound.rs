@@ -23,6 +23,8 @@ pub(super) const DRAIN_SECS: Bound = bound(1, 300, "a supervisor kills what does
 /// The heartbeat is a quarter of it; a crashed worker's run stands still for as long as the lease.
 pub(super) const LEASE_SECS: Bound =
     bound(2, HOUR, "the heartbeat is a quarter of it, and a crashed run waits for its end");
+/// Everything.
+pub(super) const TRACE_RATIO: Bound = bound(0, 1, "1 is every trace; for none leave the endpoint out");
 /// Ten years.
 pub(super) const RETENTION_DAYS: Bound = bound(1, 3_650, "runs are kept between a day and ten years");
 /// Braze docs, Rate limits: 75 per request, 225 under legacy contracts; `/users/track/bulk` takes 1,000.

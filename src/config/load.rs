@@ -100,6 +100,7 @@ fn settle(config: &mut Config, folder: &Path) {
         callback.secrets.iter_mut().for_each(near);
         callback.verify_run.iter_mut().for_each(|verify| near(&mut verify.peak.api_key));
     }
+    config.telemetry.otlp_headers.values_mut().for_each(near);
     for notify in &mut config.notify {
         [&mut notify.secret, &mut notify.authorization].into_iter().flatten().for_each(near);
         notify.url = url_near(&notify.url, folder);

@@ -19,13 +19,14 @@ pub mod secret;
 mod server;
 mod source;
 mod sync;
+mod telemetry;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 pub use callback_key::{CallbackKey, KeyError};
-pub use check::check_secrets;
+pub use check::{check_secrets, is_standard};
 pub use destination::{Destination, TrackPath};
 pub use ledger::Ledger;
 pub use load::{load, resolve_url};
@@ -39,6 +40,7 @@ pub use sync::{
     Attribute, AttributeType, Cadence, Callback, CallbackScheme, Guards, Identifier, OnLong, OnNull,
     PeakAccess, Sync, VerifyRun,
 };
+pub use telemetry::Telemetry;
 
 /// The whole config file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,6 +67,9 @@ pub struct Config {
     /// Receivers of outgoing notices.
     #[serde(default)]
     pub notify: Vec<Notify>,
+    /// Where traces go.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Where all this was read from; empty where it was not read from a file.
     #[serde(skip)]
     pub origin: Origin,

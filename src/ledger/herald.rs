@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Executor;
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -21,6 +21,9 @@ const CHANNEL: &str = "peak_braze";
 const RING: &str = "ring";
 /// The same where holders of shares are to ask anew.
 const CALL: &str = "call";
+/// A setting of the session that listens. A pooler refuses it or leaves it out, and then what is listened for would be
+/// told to whoever has the server's session next, who does not expect it.
+const OWN_SESSION: &str = "peak_braze.listens";
 /// Waits before listening again after the connection was lost: the first, doubled to the longest.
 const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -101,9 +104,12 @@ impl Herald {
 
     /// Hears until the connection is lost. Whether there was one.
     async fn hear(&self, pool: &PgPool) -> bool {
-        let Ok(mut listener) = PgListener::connect_with(pool).await else { return false };
+        let name = self.name.to_string();
+        let options = pool.connect_options().as_ref().clone().options([(OWN_SESSION, &name)]);
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let Ok(mut listener) = PgListener::connect_with(&pool).await else { return false };
         listener.eager_reconnect(false);
-        if listener.listen(CHANNEL).await.is_err() {
+        if !has_own_session(&mut listener, &name).await || listener.listen(CHANNEL).await.is_err() {
             return false;
         }
         // Whatever was told while nobody listened.
@@ -135,4 +141,14 @@ impl Herald {
 
 async fn is_there(listener: &mut PgListener) -> bool {
     matches!(tokio::time::timeout(WORD_TIMEOUT, listener.execute("select 1")).await, Ok(Ok(_)))
+}
+
+/// Whether the server's session is the listener's alone, so that it may listen.
+async fn has_own_session(listener: &mut PgListener, name: &str) -> bool {
+    let setting = sqlx::query_scalar("-- herald::has_own_session\n select current_setting($1, true)")
+        .bind(OWN_SESSION)
+        .persistent(false)
+        .fetch_one(listener);
+    let setting: Result<Option<String>, sqlx::Error> = setting.await;
+    setting.is_ok_and(|setting| setting.as_deref() == Some(name))
 }

@@ -17,17 +17,20 @@ use super::statement::{built, execute, fetch_all};
 use super::store::{Side, Store, Tx};
 use super::{Decision, Enqueued, LedgerError, NewDelivery, NewRun, Recorded};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
+use crate::telemetry::trace;
 
 /// Deliveries that may wait for a commit; further ones are told to come again.
 const MOST_WAITING: usize = 4_096;
 /// Most deliveries of one commit: bounds how long the first of them waits.
 const MOST_TOGETHER: usize = 512;
 
+/// A delivery, and where its trace stands.
+type Arrived = (NewDelivery, Option<String>);
 type Answer = oneshot::Sender<Result<Recorded, LedgerError>>;
 
 /// Takes deliveries to the task that commits them together.
 pub(super) struct Inbox {
-    waiting: Mutex<Option<mpsc::Sender<(NewDelivery, Answer)>>>,
+    waiting: Mutex<Option<mpsc::Sender<(Arrived, Answer)>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -42,7 +45,7 @@ impl Inbox {
         let full = || LedgerError::during("record a delivery")(sqlx::Error::PoolTimedOut);
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, answered) = oneshot::channel();
-        waiting.ok_or_else(full)?.try_send((delivery, answer)).map_err(|_| full())?;
+        waiting.ok_or_else(full)?.try_send(((delivery, trace::traceparent()), answer)).map_err(|_| full())?;
         answered.await.map_err(|_| full())?
     }
 
@@ -61,7 +64,7 @@ struct Clerk {
 }
 
 impl Clerk {
-    async fn work(self, mut waiting: mpsc::Receiver<(NewDelivery, Answer)>) {
+    async fn work(self, mut waiting: mpsc::Receiver<(Arrived, Answer)>) {
         let mut together = Vec::new();
         while waiting.recv_many(&mut together, MOST_TOGETHER).await > 0 {
             let (deliveries, answers): (Vec<_>, Vec<_>) = together.drain(..).unzip();
@@ -83,7 +86,7 @@ impl Clerk {
         }
     }
 
-    async fn record(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Recorded>, LedgerError> {
+    async fn record(&self, deliveries: Vec<Arrived>) -> Result<Vec<Recorded>, LedgerError> {
         let during = LedgerError::during("record deliveries");
         let deliveries: Vec<Identified> = deliveries.into_iter().map(Identified::new).collect();
         let mut tx = self.store.begin("record deliveries").await?;
@@ -130,7 +133,9 @@ async fn runs(
     }
     let now = tx.now("record deliveries").await?;
     for (sync, delivery) in latest {
-        let queued = join_or_queue(tx, &new_run(sync), Some(&delivery.new.model), now).await?;
+        let queued =
+            join_or_queue(tx, &new_run(sync), Some(&delivery.new.model), delivery.traceparent.clone(), now)
+                .await?;
         let ids: Vec<&str> = deliveries
             .iter()
             .enumerate()
@@ -161,12 +166,13 @@ fn new_run(sync: &str) -> NewRun {
 struct Identified {
     id: String,
     new: NewDelivery,
+    traceparent: Option<String>,
 }
 
 impl Identified {
-    fn new(new: NewDelivery) -> Self {
+    fn new((new, traceparent): Arrived) -> Self {
         let id = new.delivery_id.clone().unwrap_or_else(|| RunId::new(new.received_at).to_string());
-        Self { id, new }
+        Self { id, new, traceparent }
     }
 
     fn runs(&self) -> bool {

@@ -16,6 +16,7 @@ use super::{Finish, Ledger, LedgerError};
 use crate::clock::Moment;
 use crate::customer::Position;
 use crate::run::{DataPoints, Phase, Progress, Run, RunError, RunId, RunState, Tally, Window};
+use crate::telemetry::metric;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub struct Lease {
     pub checkpoint: Option<Checkpoint>,
     /// Whether somebody asked for it to be cancelled.
     pub cancel_requested: bool,
+    /// Where the run stands in the trace of what asked for it; none where none was recorded.
+    pub traceparent: Option<String>,
 }
 
 /// How far a run has come, for good: everything up to `position` is counted and recorded.
@@ -116,6 +119,7 @@ impl Ledger {
                 customers: row.customers.map(|customers| customers.0),
                 checkpoint: row.checkpoint.map(|checkpoint| checkpoint.0),
                 cancel_requested: row.cancel_requested,
+                traceparent: row.traceparent,
                 run,
             };
             if !self.give_up_on_crashes(&lease, crashes).await? {
@@ -181,7 +185,11 @@ impl Ledger {
             was_full: false,
             blocks: false,
         };
+        let sync = lease.run.sync.clone();
         self.finish(lease.clone(), finish).await?;
+        // No worker sees it end.
+        metrics::counter!(metric::RUNS, "sync" => sync.clone(), "state" => "failed").increment(1);
+        metrics::counter!(metric::RUN_ERRORS, "sync" => sync, "code" => "crashed").increment(1);
         Ok(true)
     }
 

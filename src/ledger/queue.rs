@@ -13,6 +13,7 @@ use super::statement::{execute, fetch_optional};
 use super::store::Tx;
 use super::{Ledger, LedgerError};
 use crate::run::{Mode, Model, RunError, RunId, RunState, TriggerKind};
+use crate::telemetry::trace;
 
 /// Most chosen customers one queued run may gather: beyond, the next request waits for its turn.
 const MOST_CHOSEN: usize = 50_000;
@@ -77,7 +78,7 @@ impl Ledger {
         {
             return Ok(known);
         }
-        let queued = join_or_queue(&mut tx, &run, None, now).await?;
+        let queued = join_or_queue(&mut tx, &run, None, trace::traceparent(), now).await?;
         if let Some(idempotency) = &run.idempotency {
             super::idempotency::remember(&mut tx, idempotency, &queued, now).await?;
         }
@@ -152,17 +153,19 @@ impl Ledger {
     }
 }
 
-/// Joins the queued run of the sync, or queues a new one. `model` is the callback's, if one asks.
+/// Joins the queued run of the sync, or queues a new one. `model` is the callback's, if one asks; the run goes on with
+/// the trace of the first who has one.
 pub(super) async fn join_or_queue(
     tx: &mut Tx,
     run: &NewRun,
     model: Option<&Model>,
+    traceparent: Option<String>,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, LedgerError> {
     for _ in 0..MOST_TRIES {
         let queued = match queued(tx, &run.sync, run.mode == Mode::Plan).await? {
-            Some(queued) => join(tx, queued, run, model).await.map(Some)?,
-            None => insert(tx, run, model, now).await?,
+            Some(queued) => join(tx, queued, run, model, traceparent.as_deref()).await.map(Some)?,
+            None => insert(tx, run, model, traceparent.as_deref(), now).await?,
         };
         if let Some(queued) = queued {
             return Ok(queued);
@@ -176,14 +179,16 @@ async fn insert(
     tx: &mut Tx,
     run: &NewRun,
     model: Option<&Model>,
+    traceparent: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<Enqueued>, LedgerError> {
     let id = RunId::new(now);
     let inserted = execute!(
         tx,
         "-- ledger::insert
-         insert into runs (id, sync, mode, state, kind, actor, reason, retrigger_of, customers, model, created_at)
-         values ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
+         insert into runs (id, sync, mode, state, kind, actor, reason, retrigger_of, customers, model, created_at,
+           traceparent)
+         values ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing",
         id.0,
         &run.sync,
         run.mode.as_str(),
@@ -194,6 +199,7 @@ async fn insert(
         run.customers.as_ref().map(Json),
         Json(model.cloned().unwrap_or_default()),
         At(now),
+        traceparent,
     )
     .map_err(LedgerError::during("enqueue"))?;
     Ok((inserted == 1).then_some(Enqueued { run_id: id, state: RunState::Queued, coalesced: false }))
@@ -231,6 +237,7 @@ async fn join(
     queued: QueuedRow,
     run: &NewRun,
     model: Option<&Model>,
+    traceparent: Option<&str>,
 ) -> Result<Enqueued, LedgerError> {
     let (id, state) = (RunId(queued.id), queued.state.parse().unwrap_or(RunState::Queued));
     let joined = Enqueued { run_id: id, state, coalesced: true };
@@ -246,11 +253,14 @@ async fn join(
     execute!(
         tx,
         "-- ledger::join
-         update runs set mode = $2, customers = $3, model = coalesce($4, model) where id = $1 and state = 'queued'",
+         update runs set mode = $2, customers = $3, model = coalesce($4, model),
+           traceparent = coalesce(traceparent, $5)
+         where id = $1 and state = 'queued'",
         id.0,
         ask.mode.as_str(),
         ask.customers.as_ref().map(Json),
         model.map(Json),
+        traceparent,
     )
     .map_err(LedgerError::during("enqueue"))?;
     Ok(joined)

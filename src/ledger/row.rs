@@ -17,7 +17,7 @@ macro_rules! run_columns {
     () => {
         "number, id, sync, mode, state, kind, actor, reason, retrigger_of, customers, model, attempt, epoch, \
          cancel_requested, created_at, started_at, finished_at, window_after, window_up_to, tally, data_points, \
-         progress, promoted, throttled_until, held_by, superseded_by, error, checkpoint, plan"
+         progress, promoted, throttled_until, held_by, superseded_by, error, checkpoint, plan, traceparent"
     };
 }
 pub(super) use run_columns;
@@ -54,6 +54,7 @@ pub(super) struct RunRow {
     pub error: Option<Json<RunError>>,
     pub checkpoint: Option<Json<super::Checkpoint>>,
     pub plan: Option<Json<Forecast>>,
+    pub traceparent: Option<String>,
 }
 
 impl RunRow {

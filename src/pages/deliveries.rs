@@ -12,9 +12,8 @@ use super::reason;
 use super::refusal::Refusal;
 use super::shell::{self, Here, Upkeep};
 use super::state::Pages;
-use super::timeline::when;
 use super::visitor::Visitor;
-use super::words::{encoded, short_id};
+use super::words::{ago, encoded, short_id};
 use crate::ledger::{Delivery, DeliveryFilter, Page};
 
 /// Deliveries on a page.
@@ -105,7 +104,7 @@ fn empty(visitor: &Visitor, wanted: &Wanted, origin: &str) -> Markup {
 
 fn table(visitor: &Visitor, page: &Page<Delivery>) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="deliveries-name" { table.list {
+        div.scroll tabindex="0" role="region" aria-label="Table of deliveries" { table.list {
             thead { tr {
                 th scope="col" { "Received" } th scope="col" { "Sync" } th scope="col" { "Outcome" } th scope="col" { "Event" }
                 th scope="col" { "Delivery" } th scope="col" { "Run" } th scope="col" { "Why" }
@@ -118,7 +117,7 @@ fn table(visitor: &Visitor, page: &Page<Delivery>) -> Markup {
 fn row(visitor: &Visitor, delivery: &Delivery) -> Markup {
     html! {
         tr {
-            th scope="row" data-label="Received" { (when(delivery.received_at, visitor.now)) @if delivery.times > 1 { span.quiet { " × " (delivery.times) } } }
+            th scope="row" data-label="Received" { (ago(delivery.received_at, visitor.now)) @if delivery.times > 1 { span.quiet { " × " (delivery.times) } } }
             td data-label="Sync" { a href={ "/syncs/" (encoded(&delivery.sync)) } { (delivery.sync) } }
             td data-label="Outcome" { span class={ "badge " (delivery.outcome) } { (delivery.outcome) } }
             td data-label="Event" { @match &delivery.event_type { Some(kind) => code.said { (kind) }, None => span.quiet { "–" } } }

@@ -14,10 +14,12 @@ const STEPS: [(Phase, &str); 4] = [
     (Phase::Recording, "Record"),
 ];
 
+const QUEUED: &str = "It starts as soon as the sync's run before it has ended; at once, if there is none. A paused sync starts none.";
+
 pub(super) fn draw(run: &Run, now: DateTime<Utc>) -> Markup {
     html! {
         h2 #now-name { (headline(run)) }
-        @if run.state == RunState::Queued { p { (queued()) } }
+        @if run.state == RunState::Queued { p { (QUEUED) } }
         @else {
             ol.steps aria-label="Phases" {
                 @if run.progress.phase == Phase::Verifying { li.current aria-current="step" { "Ask Peak" } }
@@ -38,10 +40,6 @@ fn headline(run: &Run) -> &'static str {
         RunState::Held => "Held",
         _ => "Under way",
     }
-}
-
-fn queued() -> &'static str {
-    "It starts as soon as the sync's run before it has ended; at once, if there is none. A paused sync starts none."
 }
 
 fn why(phase: Phase) -> &'static str {

@@ -38,7 +38,7 @@ pub(super) fn some(run: &Run, page: &Page<Rejection>) -> Markup {
             p.quiet { (if run.state.is_final() { "None: nothing was refused." } else { "None so far." }) }
         } @else {
             p { "Each is tried again by every later run, until it is accepted or its row changes." }
-            (table(&page.items, "rejections-name"))
+            (table(&page.items))
             nav.paging aria-label="Rejections" {
                 @if page.next_cursor.is_some() { a.button href={ "/runs/" (run.id) "/rejections" } { "All rejections" } }
                 a.button href={ "/runs/" (run.id) "/rejections.csv" } download { "CSV" }
@@ -47,9 +47,9 @@ pub(super) fn some(run: &Run, page: &Page<Rejection>) -> Markup {
     }
 }
 
-fn table(rejections: &[Rejection], name: &str) -> Markup {
+fn table(rejections: &[Rejection]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby=(name) { table.list {
+        div.scroll tabindex="0" role="region" aria-label="Table of rejections" { table.list {
             thead { tr {
                 th scope="col" { "Customer" } th scope="col" { "Attribute" } th scope="col" { "Code" }
                 th.number scope="col" { "Runs" } th scope="col" { "First" } th scope="col" { "Last" }
@@ -83,7 +83,7 @@ pub(super) async fn list(
             p.quiet { "What the run refused, or Braze refused of it. Each is tried again by every later run, until it is accepted or its row changes." }
         } }
         @if page.items.is_empty() { div.empty { p { "None: nothing was refused." } } }
-        @else { (table(&page.items, "rejections-name")) }
+        @else { (table(&page.items)) }
         nav.paging aria-label="Rejections, part by part" {
             @if part.cursor.is_some() { a.button href={ "/runs/" (run.id) "/rejections" } { "First" } }
             @if let Some(cursor) = &page.next_cursor { a.button href={ "/runs/" (run.id) "/rejections?cursor=" (cursor) } { "Next" } }

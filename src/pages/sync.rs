@@ -116,7 +116,7 @@ fn runs(visitor: &Visitor, id: &str, list: &Page<Run>, is_later: bool) -> Markup
     html! {
         @if list.items.is_empty() { p.quiet { "No runs yet." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="runs-name" { table.list.short {
+            div.scroll tabindex="0" role="region" aria-label="Table of runs" { table.list.short {
                 thead { tr {
                     th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Began" }
                     th scope="col" { "Brought about by" } th.number scope="col" { "Changed" } th.number scope="col" { "Accepted" }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::words::{ago, exact, span};
+use super::words::{exact, span};
 use crate::ledger::Delivery;
 use crate::run::{Run, RunState};
 
@@ -75,9 +75,4 @@ fn received(delivery: &Delivery) -> Moment {
             @if delivery.times > 1 { span.quiet { ", " (delivery.times) " times" } }
         },
     }
-}
-
-/// A delivery's time beside others.
-pub(super) fn when(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    ago(at, now)
 }

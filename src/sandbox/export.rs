@@ -93,6 +93,9 @@ fn user(store: &Store, identity: &Identity, wanted: &impl Fn(&str) -> bool) -> O
     if let Some(id) = store.braze_id(identity).filter(|_| wanted("braze_id")) {
         user.insert("braze_id".into(), id.into());
     }
+    if let Some((label, name)) = profile.alias().filter(|_| wanted("user_aliases")) {
+        user.insert("user_aliases".into(), json!([{ "alias_name": name, "alias_label": label }]));
+    }
     let custom = store.custom(profile);
     if wanted("custom_attributes") && !custom.is_empty() {
         user.insert("custom_attributes".into(), custom.into());

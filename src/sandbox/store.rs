@@ -79,6 +79,13 @@ pub(super) struct Profile {
     pub(super) last_request: u64,
 }
 
+impl Profile {
+    /// Label and name of its alias.
+    pub(super) fn alias(&self) -> Option<&(String, String)> {
+        self.alias.as_ref()
+    }
+}
+
 /// All profiles. A deleted one leaves its place empty.
 #[derive(Debug, Default)]
 pub(super) struct Store {

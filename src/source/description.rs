@@ -54,6 +54,10 @@ pub struct Description {
     pub columns: Vec<Column>,
     /// What is wrong, fatal or not.
     pub problems: Vec<Problem>,
+    /// Every column of the table by name, mapped or not.
+    pub known: Vec<String>,
+    /// Where there is no such table: those that are there.
+    pub tables: Vec<String>,
 }
 
 impl Description {
@@ -63,7 +67,7 @@ impl Description {
         let nearest = nearest(last, known.iter().map(String::as_str));
         let why = "there is no such table or view".to_owned();
         let problem = Problem { column: None, why, nearest, is_fatal: true };
-        Self { table, columns: Vec::new(), problems: vec![problem] }
+        Self { table, problems: vec![problem], tables: known.to_vec(), ..Self::default() }
     }
 
     /// Goes through the mapped columns; `find` gives a column's type by its name.
@@ -72,7 +76,7 @@ impl Description {
         known: &[String],
         find: impl Fn(&str) -> Option<(String, Kind)>,
     ) -> Self {
-        let mut description = Self { table: mapping.table(), ..Self::default() };
+        let mut description = Self { table: mapping.table(), known: known.to_vec(), ..Self::default() };
         let roles = [(&mapping.key, Role::Key), (&mapping.updated_at, Role::UpdatedAt)].into_iter();
         let attributes =
             mapping.attributes.iter().map(|one| (&one.column, Role::Attribute(one.name.clone())));
@@ -108,6 +112,11 @@ impl Description {
     }
 
     /// The attributes, those left as given now of the kind their column has.
+    pub fn attributes(&self, attributes: &[Attribute]) -> Vec<Attribute> {
+        self.resolve(attributes).to_vec()
+    }
+
+    /// The same, shared.
     pub(super) fn resolve(&self, attributes: &[Attribute]) -> Arc<[Attribute]> {
         let kind_of = |name: &str| {
             let is_it = |column: &&Column| matches!(&column.role, Role::Attribute(own) if own == name);

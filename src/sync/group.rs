@@ -22,6 +22,7 @@ use crate::braze::{Batch, Pushed, Pusher, Stop, Verdict};
 use crate::config;
 use crate::ledger::{Group, Lease, LedgerError};
 use crate::run::{Phase, Progress};
+use crate::telemetry::trace;
 
 /// Portions recorded together: a commit per batch would cost more than the batch.
 const GROUP_PORTIONS: usize = 100;
@@ -160,7 +161,7 @@ impl<'r> Groups<'r> {
         }
         self.under_way += updates as u64;
         let (pusher, claim, halt) = (self.pusher.clone(), self.claim.clone(), self.halt.clone());
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(trace::carried(async move {
             let fates = portions.into_iter().map(async |mut portion| {
                 let fate = push(pusher.clone(), &portion, claim.clone(), halt.clone()).await;
                 // What was sent is not needed for the record; others of the group may be waited for.
@@ -168,7 +169,7 @@ impl<'r> Groups<'r> {
                 (portion, fate)
             });
             Answered { in_flight, portions: join_all(fates).await }
-        });
+        }));
         self.flying.push_back(AbortOnDropHandle::new(task));
         Ok(())
     }
@@ -225,7 +226,8 @@ impl<'r> Groups<'r> {
     async fn write_down(&mut self, answered: Answered, counts: bool) -> Result<(), Stopped> {
         self.is_broken |= !counts;
         let Answered { in_flight, mut portions } = answered;
-        self.under_way -= portions.iter().map(|(portion, _)| portion.updates() as u64).sum::<u64>();
+        let updates = portions.iter().map(|(portion, _)| portion.updates() as u64).sum::<u64>();
+        self.under_way -= updates;
         if counts {
             for (portion, fate) in &mut portions {
                 account(self.receipt, portion, fate);
@@ -237,7 +239,9 @@ impl<'r> Groups<'r> {
         let progress = self.progress();
         let records = Records::of(&portions, &self.names);
         let (ledger, target) = (&self.rooms.ledger, self.plan.target.number);
-        persist(self.claim, || {
+        let span = trace::part("record");
+        span.set("updates", i64::try_from(updates).unwrap_or(i64::MAX));
+        let recording = persist(self.claim, || {
             let group = Group {
                 in_flight,
                 sent: records.sent.clone(),
@@ -248,8 +252,8 @@ impl<'r> Groups<'r> {
                 sent_at: in_flight.map(|_| self.rooms.clock.now()),
             };
             ledger.record_group(self.lease, target, group)
-        })
-        .await
+        });
+        span.around(recording).await
     }
 
     /// Waits for what is under way, records it, and returns why the run stopped.

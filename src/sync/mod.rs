@@ -35,6 +35,7 @@ use crate::config;
 use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::run::{Mode, Phase, RunError, RunState};
 use crate::source::Source;
+use crate::telemetry::trace;
 
 use extract::Extract;
 use receipt::Receipt;
@@ -70,14 +71,13 @@ pub async fn run(rooms: &Rooms, lease: &Lease, claim: &Claim) -> Result<Finish, 
     if lease.run.mode == Mode::Plan {
         return forecast::foresee(rooms, lease, claim).await;
     }
-    verify::verify(rooms, lease, claim).await?;
-    let plan = Plan::make(rooms, lease).await?;
+    trace::part("verify").around(verify::verify(rooms, lease, claim)).await?;
+    let plan = trace::part("window").around(Plan::make(rooms, lease)).await?;
     let mut receipt = Receipt::open(lease, &plan);
     if !receipt.is_complete() {
         let (extract, portions) = Extract::start(rooms, lease, claim, &plan, &mut receipt).await?;
-        if let Some(ending) =
-            ending_of(group::push_all(rooms, lease, claim, &plan, portions, &mut receipt).await)?
-        {
+        let pushing = Box::pin(group::push_all(rooms, lease, claim, &plan, portions, &mut receipt));
+        if let Some(ending) = ending_of(trace::part("push").around(pushing).await)? {
             return Ok(failed(ending, &receipt));
         }
         if let Some(ending) = ending_of(extract.outcome().await)? {

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::run::{RunError, RunState};
 use crate::sync::{self, Claim, Stopped};
+use crate::telemetry::trace;
 
 /// How long a run waits after its attempt was cut short by a panic or by the ledger.
 const AFTER_A_FALL: TimeDelta = TimeDelta::seconds(5);
@@ -35,26 +36,31 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Runs the run, and records how the attempt ended.
     pub(super) async fn see_through(self, lease: Lease) {
-        let span = tracing::info_span!("run", run.id = %lease.run.id, sync = %lease.run.sync, attempt = lease.run.attempt);
-        async {
+        let traced = trace::resumed("run", lease.traceparent.as_deref());
+        let span = tracing::info_span!("run", run.id = %lease.run.id, sync = %lease.run.sync,
+            attempt = lease.run.attempt, trace.id = traced.trace_id());
+        traced.set("run.id", lease.run.id.to_string());
+        traced.set("sync", lease.run.sync.clone());
+        traced.set("attempt", i64::from(lease.run.attempt));
+        traced.set("mode", lease.run.mode.as_str());
+        let attempt = async {
             tracing::info!(mode = %lease.run.mode, "run claimed");
             measure::claimed(&lease);
             let claimed_at = Instant::now();
             // Whatever panics, the process and its other runs go on.
             let ending = std::panic::AssertUnwindSafe(self.run(&lease)).catch_unwind().await;
             let ending = ending.unwrap_or(Ending::Panicked);
-            if let Ending::Finished(finish) = &ending {
-                measure::finished(&lease, finish, claimed_at);
-            }
-            if let Err(error) = self.record(lease, ending).await {
-                tracing::warn!(
+            ending.tell(&traced);
+            match (self.record(&lease, &ending).await, &ending) {
+                (Ok(()), Ending::Finished(finish)) => measure::finished(&lease, finish, claimed_at),
+                (Ok(()), _) => {}
+                (Err(error), _) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the attempt's end could not be recorded"
-                );
+                ),
             }
-        }
-        .instrument(span)
-        .await;
+        };
+        traced.around(Box::pin(attempt.instrument(span))).await;
     }
 
     async fn run(&self, lease: &Lease) -> Ending {
@@ -79,17 +85,17 @@ impl Attempt {
         tokio::select! {
             outcome = sync::run(&rooms, lease, &claim) => match outcome {
                 Ok(finish) => Ending::Finished(Box::new(finish)),
-                Err(stopped) => Ending::Stopped(stopped),
+                Err(stopped) => Ending::of(stopped, lease),
             },
             never = keep => match never {},
         }
     }
 
-    async fn record(&self, lease: Lease, ending: Ending) -> Result<(), LedgerError> {
+    async fn record(&self, lease: &Lease, ending: &Ending) -> Result<(), LedgerError> {
         match ending {
             Ending::Finished(finish) => {
                 tracing::info!(state = %finish.state, error = finish.error.as_ref().map(|error| &*error.code), "run ended");
-                self.last_write(|| self.ledger.finish(lease.clone(), (*finish).clone())).await
+                self.last_write(|| self.ledger.finish(lease.clone(), (**finish).clone())).await
             }
             Ending::Panicked => {
                 tracing::error!("the run panicked; it goes on in another attempt");
@@ -98,23 +104,16 @@ impl Attempt {
                 self.last_write(|| self.ledger.release(lease.clone(), not_before, true, Some(error.clone())))
                     .await
             }
-            Ending::Stopped(Stopped::Cancelled) => {
-                self.last_write(|| self.ledger.finish(lease.clone(), cancelled(&lease))).await
-            }
-            Ending::Stopped(Stopped::LeaseLost) => {
+            Ending::LeaseLost => {
                 tracing::warn!("the lease was lost; whoever has it goes on");
                 Ok(())
             }
-            Ending::Stopped(Stopped::Draining) => {
+            Ending::PutDown => {
                 tracing::info!("run put down; it goes on in another attempt");
                 self.last_write(|| self.ledger.release(lease.clone(), None, false, None)).await
             }
-            Ending::Stopped(Stopped::Failed { error, blocks }) => {
-                let finish = Finish { blocks, ..failed(&lease, error) };
-                self.last_write(|| self.ledger.finish(lease.clone(), finish.clone())).await
-            }
-            Ending::Stopped(Stopped::Ledger(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the ledger failed under the run");
+            Ending::LedgerFailed(error) => {
+                tracing::warn!(error = error as &dyn std::error::Error, "the ledger failed under the run");
                 let not_before = Some(self.clock.now() + AFTER_A_FALL);
                 // What waiting does not heal counts like a panic, so that it comes to an end.
                 let is_crash = !error.is_retryable();
@@ -143,8 +142,39 @@ impl Attempt {
 
 enum Ending {
     Finished(Box<Finish>),
-    Stopped(Stopped),
+    /// Another attempt goes on.
+    PutDown,
+    LeaseLost,
+    LedgerFailed(LedgerError),
     Panicked,
+}
+
+impl Ending {
+    fn tell(&self, span: &trace::Span) {
+        let (word, code) = match self {
+            Self::Finished(finish) => {
+                (finish.state.as_str(), finish.error.as_ref().map(|error| error.code.clone()))
+            }
+            Self::PutDown => ("put_down", None),
+            Self::LeaseLost => ("lease_lost", None),
+            Self::LedgerFailed(_) => ("ledger_failed", Some("ledger_unavailable".to_owned())),
+            Self::Panicked => ("panicked", Some("crashed".to_owned())),
+        };
+        span.set("state", word);
+        code.into_iter().for_each(|code| span.fail(code));
+    }
+
+    fn of(stopped: Stopped, lease: &Lease) -> Self {
+        match stopped {
+            Stopped::Failed { error, blocks } => {
+                Self::Finished(Box::new(Finish { blocks, ..failed(lease, error) }))
+            }
+            Stopped::Cancelled => Self::Finished(Box::new(cancelled(lease))),
+            Stopped::Draining => Self::PutDown,
+            Stopped::LeaseLost => Self::LeaseLost,
+            Stopped::Ledger(error) => Self::LedgerFailed(error),
+        }
+    }
 }
 
 fn fallen(code: &str, message: &str) -> RunError {

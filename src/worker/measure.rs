@@ -1,44 +1,41 @@
 //! What runs come to, counted. Labels come from closed sets and the config, never from a customer.
 
 use chrono::TimeDelta;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 
 use crate::config::NotifyEvent;
 use crate::ledger::{Finish, Lease};
+use crate::run::RunState;
+use crate::telemetry::metric::{
+    ATTEMPTS, CUSTOMERS, NOTICES, NOTICES_OLDEST, NOTICES_PENDING, REQUESTS, RETRIES, RUN_ERRORS,
+    RUN_SECONDS, RUNS, VALUES,
+};
 
-/// Finished runs by sync and state.
-const RUNS: &str = "peak_braze_runs_total";
-/// Attempts of runs by sync.
-const ATTEMPTS: &str = "peak_braze_run_attempts_total";
-/// Seconds of a run's last attempt, claim to outcome.
-const RUN_SECONDS: &str = "peak_braze_run_seconds";
-/// Customers of finished runs by sync and what became of them.
-const CUSTOMERS: &str = "peak_braze_customers_total";
-/// Values of finished runs by sync: sent, or saved because Braze already had them.
-const VALUES: &str = "peak_braze_values_total";
-/// Requests to Braze of finished runs by sync.
-const REQUESTS: &str = "peak_braze_braze_requests_total";
-/// Those of them that repeated an earlier one.
-const RETRIES: &str = "peak_braze_braze_retries_total";
-/// Deliveries of notices by event and outcome: delivered, retried, given_up; and those dropped undelivered.
-const NOTICES: &str = "peak_braze_notices_total";
-/// Notices not yet delivered.
-const NOTICES_PENDING: &str = "peak_braze_notices_pending";
-/// Age of the oldest of them.
-const NOTICES_OLDEST: &str = "peak_braze_notices_oldest_seconds";
+/// What becomes of a customer.
+const VERDICTS: [&str; 5] = ["unchanged", "accepted", "rejected", "unknown", "invalid"];
+/// What becomes of a value.
+const FATES: [&str; 3] = ["sent", "saved", "invalid"];
 
-pub(super) fn describe() {
-    describe_counter!(RUNS, "Finished runs by sync and state.");
-    describe_counter!(ATTEMPTS, "Attempts of runs by sync.");
-    describe_histogram!(RUN_SECONDS, Unit::Seconds, "A run's last attempt, from claim to outcome.");
-    describe_counter!(CUSTOMERS, "Customers of finished runs by sync and verdict.");
-    describe_counter!(VALUES, "Attribute values of finished runs by sync, sent or saved.");
-    describe_counter!(REQUESTS, "Requests to Braze of finished runs by sync.");
-    describe_counter!(RETRIES, "Requests to Braze that repeated an earlier one, by sync.");
-    describe_counter!(NOTICES, "Deliveries of notices by event and outcome.");
-    describe_gauge!(NOTICES_PENDING, "Notices not yet delivered.");
-    describe_gauge!(NOTICES_OLDEST, Unit::Seconds, "Age of the oldest notice not yet delivered.");
+/// Shows what is counted of these syncs from zero on: the first of a series that was not there is no increase to
+/// whoever watches, and the first failure is the one to hear of.
+pub(super) fn begin(syncs: &[String]) {
+    let zero = |name: &'static str, sync: &String, label: &'static str, value: &'static str| {
+        counter!(name, "sync" => sync.clone(), label => value).increment(0);
+    };
+    for sync in syncs {
+        counter!(ATTEMPTS, "sync" => sync.clone()).increment(0);
+        for state in RunState::ALL.iter().filter(|state| state.is_final()) {
+            zero(RUNS, sync, "state", state.as_str());
+        }
+        VERDICTS.into_iter().for_each(|verdict| zero(CUSTOMERS, sync, "verdict", verdict));
+        FATES.into_iter().for_each(|fate| zero(VALUES, sync, "fate", fate));
+    }
+    for event in NotifyEvent::ALL {
+        for outcome in ["given_up", "dropped"] {
+            counter!(NOTICES, "event" => event.as_str(), "outcome" => outcome).increment(0);
+        }
+    }
 }
 
 /// A run was claimed.
@@ -51,19 +48,24 @@ pub(super) fn finished(lease: &Lease, finish: &Finish, claimed_at: Instant) {
     let sync = || lease.run.sync.clone();
     counter!(RUNS, "sync" => sync(), "state" => finish.state.as_str()).increment(1);
     histogram!(RUN_SECONDS, "sync" => sync()).record(claimed_at.elapsed().as_secs_f64());
+    if let Some(error) = &finish.error {
+        counter!(RUN_ERRORS, "sync" => sync(), "code" => error.code.clone()).increment(1);
+    }
     let Some(checkpoint) = &finish.checkpoint else { return };
     let tally = &checkpoint.tally;
-    for (verdict, count) in [
-        ("unchanged", tally.unchanged),
-        ("accepted", tally.accepted),
-        ("rejected", tally.rejected),
-        ("unknown", tally.unknown),
-        ("invalid", tally.invalid),
-    ] {
+    for (verdict, count) in VERDICTS.into_iter().zip([
+        tally.unchanged,
+        tally.accepted,
+        tally.rejected,
+        tally.unknown,
+        tally.invalid,
+    ]) {
         counter!(CUSTOMERS, "sync" => sync(), "verdict" => verdict).increment(count);
     }
-    counter!(VALUES, "sync" => sync(), "fate" => "sent").increment(checkpoint.data_points.sent);
-    counter!(VALUES, "sync" => sync(), "fate" => "saved").increment(checkpoint.data_points.saved);
+    let points = &checkpoint.data_points;
+    for (fate, count) in FATES.into_iter().zip([points.sent, points.saved, tally.invalid_values]) {
+        counter!(VALUES, "sync" => sync(), "fate" => fate).increment(count);
+    }
     counter!(REQUESTS, "sync" => sync()).increment(tally.requests);
     counter!(RETRIES, "sync" => sync()).increment(tally.retries);
 }

@@ -101,7 +101,6 @@ impl Worker {
 
     /// Claims and runs until told to drain, then waits for the runs under way to wind down.
     pub async fn work(self) {
-        measure::describe();
         if !self.plans_only {
             let schedule = schedule::Schedule {
                 ledger: self.ledger.clone(),
@@ -115,7 +114,13 @@ impl Worker {
         let stopping = CancellationToken::new();
         let notices = (!self.plans_only).then(|| tokio::spawn(self.notices(&stopping).keep()));
         let wake = self.ledger.wake();
+        let mut counted = Vec::new();
         while !self.draining.is_cancelled() {
+            let ids = self.syncs.ids();
+            if ids != counted {
+                measure::begin(&ids);
+                counted = ids;
+            }
             let rung = wake.notified();
             tokio::pin!(rung);
             rung.as_mut().enable();

@@ -86,7 +86,9 @@ async fn documented_routes_are_all_served() {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let answer = send(service.request(method.clone(), &path).bearer_auth(OPS)).await;
             assert_ne!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
-            assert!(!answer.text.contains("\"not_found\""), "{method} {path}");
+            let leads_nowhere =
+                answer.status == StatusCode::NOT_FOUND && answer.text.contains("\"not_found\"");
+            assert!(!leads_nowhere, "{method} {path}");
         }
     }
 }

@@ -142,6 +142,63 @@ async fn printed_contracts_are_the_ones_kept() {
     assert_eq!(told.json(), peak_braze::config::schema());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_result_can_be_had_as_json() {
+    let app = stopped(Setup::customers(3)).await;
+    let file = app.path("sample.db").display().to_string();
+    for args in [
+        &["sync", "predictions", "--json"][..],
+        &["plan", "predictions", "--json"],
+        &["runs", "--json"],
+        &["check", "--json"],
+        &["migrate", "--json"],
+        &["forget", "--sync", "predictions", "c-1", "--json"],
+        &["sample-warehouse", &file, "--customers", "3", "--json"],
+        &["sample-warehouse", &file, "--touch", "50", "--json"],
+        &["verify-braze", "predictions", "--json"],
+    ] {
+        let told = run(&app, args).await;
+        told.ended(0);
+        assert!(!told.json().is_null(), "{args:?}");
+    }
+    let checked = run(&app, &["check", "--json"]).await.json();
+    assert_eq!(checked["ok"], true);
+    let source = checked["findings"].as_array().expect("a list").iter();
+    let source: Vec<&Value> = source.filter(|finding| finding["what"] == "source warehouse").collect();
+    assert!(source.iter().all(|finding| finding["level"] == "ok"), "{source:?}");
+    assert_eq!(source[0]["details"].as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_and_manual_know_every_command() {
+    let nowhere = std::path::Path::new("/nonexistent/peak-braze.toml");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let told = peak_braze(nowhere, &["completions", shell]).await;
+        let script = told.ended(0);
+        assert!(script.contains("verify-braze") && script.contains("show-values"), "{shell}");
+    }
+    assert_eq!(peak_braze(nowhere, &["completions", "tcsh"]).await.status, 2);
+
+    let script = peak_braze(nowhere, &["completions", "bash"]).await.stdout;
+    let folder = tempfile::tempdir().expect("a temp dir");
+    let file = folder.path().join("peak-braze.bash");
+    std::fs::write(&file, script).expect("written");
+    let read = std::process::Command::new("bash").arg("-n").arg(&file).status().expect("bash runs");
+    assert!(read.success());
+
+    let pages = folder.path().join("man1");
+    let told = peak_braze(nowhere, &["man", &pages.display().to_string()]).await;
+    told.ended(0);
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap_or_else(|_| panic!("no {name}"));
+    assert!(page("peak-braze.1").contains("peak\\-braze\\-verify\\-braze(1)"));
+    let of_sync = page("peak-braze-sync.1");
+    assert!(
+        of_sync.contains(".TH") && of_sync.contains("\\-\\-token\\-env") && of_sync.contains("\\-\\-config")
+    );
+    let printed = peak_braze(nowhere, &["man"]).await;
+    assert_eq!(printed.ended(0), page("peak-braze.1"));
+}
+
 /// Beyond `drain_secs`: what a busy machine may add.
 const SLACK: Duration = Duration::from_secs(3);
 

@@ -14,9 +14,9 @@ use crate::support::browser::Browser;
 
 const WATCHER: &str = "token-that-may-only-ever-look";
 
-/// A request may go out 20 times a second, so that a person could see the run move.
+/// Twelve requests may go out in three seconds, so that a person could see the run move.
 fn slowly(customers: u32) -> Setup {
-    Setup { destination: "requests_per_3s = 60".to_owned(), ..Setup::customers(customers) }
+    Setup { destination: "requests_per_3s = 12".to_owned(), ..Setup::customers(customers) }
 }
 
 async fn opened(app: &TestApp) -> Browser {
@@ -28,7 +28,7 @@ async fn opened(app: &TestApp) -> Browser {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_seen_from_callback_to_receipt() {
-    let app = TestApp::start(slowly(9_000)).await;
+    let app = TestApp::start(slowly(7_500)).await;
     let browser = Browser::start(&app.url("")).await;
     browser.goto("/").await;
     assert_eq!(browser.path().await, "/sign-in");
@@ -50,13 +50,13 @@ async fn a_run_is_seen_from_callback_to_receipt() {
     let early = browser.when(".far .done", |text| text != "0" && !text.is_empty()).await;
     let later = browser.when(".far .done", |text| text != early && !text.is_empty()).await;
     assert!(number(&later) > number(&early), "{early} then {later}");
+    browser.when("#now", |text| text.contains("per second") && text.contains("of 7,500 customers")).await;
     browser.look_over("run-live").await;
-    browser.when("#now", |text| text.contains("per second") && text.contains("of 9,000 customers")).await;
 
     // The receipt comes by itself, on the very page that was opened.
     browser.when("#receipt h2", |text| text == "Receipt").await;
     browser.when("#title .badges", |text| text.contains("succeeded")).await;
-    browser.when("#receipt .figures", |text| text.contains("9,000") && text.contains("18,000")).await;
+    browser.when("#receipt .figures", |text| text.contains("7,500") && text.contains("15,000")).await;
     browser
         .when("#timeline", |text| text.contains("callback received evt_first") && text.contains("succeeded"))
         .await;
@@ -74,7 +74,7 @@ async fn a_run_is_seen_from_callback_to_receipt() {
     ));
     app.deliver_and_finish("evt_second").await;
     browser.goto("/").await;
-    browser.when("article", |text| text.contains("90 of") && text.contains("values saved")).await;
+    browser.when("article", |text| text.contains("75 of") && text.contains("values saved")).await;
     browser.look_over("syncs").await;
     browser.click("article h2 a").await;
     browser.when("#history", |text| text.contains("Changed customers") && text.contains("Freshness")).await;
@@ -91,7 +91,7 @@ fn number(text: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_starts_stops_repeats_and_pauses() {
-    let app = TestApp::start(slowly(6_000)).await;
+    let app = TestApp::start(slowly(3_000)).await;
     let browser = opened(&app).await;
     browser.click("#sync-0-run").await;
     browser.find("#cancel").await;

@@ -90,6 +90,7 @@ fn every_key_of_the_schema_is_in_a_section() {
 const SECTIONS: &[(&str, &[&str])] = &[
     ("[server]", &["server"]),
     ("[ledger]", &["ledger"]),
+    ("[telemetry]", &["telemetry"]),
     ("[[tokens]]", &["tokens", "[]"]),
     ("[sources.NAME]", &["sources", "*"]),
     ("[sources.NAME.credentials.peak]", &["sources", "*", "credentials", "peak"]),

@@ -32,6 +32,13 @@ impl Hour {
         (now - self.from).as_secs()
     }
 
+    /// Requests that may still start at `now`.
+    pub(super) fn left(&self, now: Instant) -> u32 {
+        let second = self.second(now);
+        let over = self.seconds.iter().take_while(|(oldest, _)| oldest + HOUR_SECS < second);
+        self.limit.saturating_sub(self.used - over.map(|(_, count)| count).sum::<u32>())
+    }
+
     pub(super) fn free_at(&mut self, now: Instant) -> Option<Instant> {
         let second = self.second(now);
         while let Some((oldest, count)) = self.seconds.front().copied()

@@ -90,6 +90,11 @@ impl Share {
         self.until
     }
 
+    /// Requests that may still start of the hour's share; none where the hour has no bound.
+    pub(super) fn left_of_hour(&self) -> Option<u64> {
+        self.per_hour.map(|_| self.up_to.saturating_sub(self.used))
+    }
+
     /// Why nothing may start, if nothing may.
     pub(super) fn bound(&mut self, now: Instant) -> Option<Leave> {
         let is_of_the_hour = self.per_hour.is_some() && self.used >= self.up_to;

@@ -89,6 +89,21 @@ fn told(limit: u32, remaining: u32, reset_secs: u64) -> Told {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_is_what_may_still_start() {
+    let budget = Budget::new(30, Some(100), Instant::now());
+    assert_eq!(budget.left(Instant::now()), [("3s", 0), ("hour", 100)]);
+    tokio::time::sleep(WINDOW).await;
+    assert_eq!(budget.left(Instant::now()), [("3s", 30), ("hour", 100)]);
+    assert_eq!(budget.take(Instant::now(), 0), Leave::Granted);
+    budget.learn(&told(30, 7, 3), Instant::now(), DateTime::<Utc>::UNIX_EPOCH);
+    assert_eq!(budget.left(Instant::now()), [("3s", 29), ("hour", 99), ("told", 7)]);
+    tokio::time::sleep(Duration::from_secs(HOUR_SECS + 1)).await;
+    assert_eq!(budget.left(Instant::now()), [("3s", 30), ("hour", 100)]);
+    let shared = Budget::shared(30, Some(100), Instant::now());
+    assert_eq!(shared.left(Instant::now()), [("3s", 0), ("hour", 0)], "nothing before a share is dealt");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_starts_when_nothing_remains() {
     let budget = Budget::new(3_000, None, Instant::now());
     tokio::time::sleep(Duration::from_secs(4)).await;

@@ -29,13 +29,16 @@ pub(super) struct Args {
     /// Shows the samples' customers and values, which are masked else.
     #[arg(long)]
     show_values: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Checks everything a run needs.
 pub(super) async fn run(path: &Path, args: Args) -> anyhow::Result<Done> {
     let config = config::load(path)?;
     let syncs = chosen(&config, args.sync.as_deref())?;
-    let (clock, mut report) = (Clock::system(), Report::default());
+    let (clock, mut report) = (Clock::system(), Report::new(args.json));
     report.ok("config", format!("{} can be used", path.display()));
     check_secrets(&config, &mut report);
     ledger::check(&config, &syncs, &clock, &mut report).await;
@@ -50,6 +53,7 @@ pub(super) async fn run(path: &Path, args: Args) -> anyhow::Result<Done> {
     }
     destination::check_all(&config, &mapped, &clock, &mut report).await;
     notify::check(&config, &mut report);
+    report.finish()?;
     Ok(if report.has_failed() { Done::Failed } else { Done::Well })
 }
 

@@ -84,6 +84,11 @@ fn one(sync: &Sync, attribute: &Attribute, key: &str, problems: &mut Problems) {
     }
 }
 
+/// Whether Braze has a field of its own by this name.
+pub fn is_standard(name: &str) -> bool {
+    STANDARD.contains(&name)
+}
+
 fn braze_name(name: &str, allow_standard: bool) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err("must be 1 to 255 bytes long");
@@ -101,7 +106,7 @@ fn braze_name(name: &str, allow_standard: bool) -> Result<(), &'static str> {
     if GONE.contains(&name) {
         return Err("is no longer stored by Braze; give another name");
     }
-    if STANDARD.contains(&name) && !allow_standard {
+    if is_standard(name) && !allow_standard {
         return Err(
             "is a standard attribute of Braze; give another name, or set allow_standard = true on the sync",
         );

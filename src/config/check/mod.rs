@@ -8,11 +8,13 @@ mod secrets;
 mod server;
 mod source;
 mod sync;
+mod telemetry;
 mod url;
 
 use super::Config;
 use super::problem::Problems;
 
+pub use attribute::is_standard;
 pub(super) use notify::address as notice_address;
 pub use secrets::check_secrets;
 
@@ -25,6 +27,7 @@ pub(super) fn rules(config: &Config) -> Problems {
     sync::check(config, &mut problems);
     attribute::check(config, &mut problems);
     notify::check(config, &mut problems);
+    telemetry::check(config, &mut problems);
     problems
 }
 

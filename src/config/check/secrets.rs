@@ -54,6 +54,14 @@ impl Check {
         for (key, secret) in files {
             secret.iter().for_each(|secret| drop(self.resolve(key, secret)));
         }
+        for (name, secret) in &config.telemetry.otlp_headers {
+            let key = format!("telemetry.otlp_headers.{name}");
+            if let Some(value) = self.resolve(&key, secret)
+                && !value.expose_secret().bytes().all(|byte| (b' '..=b'~').contains(&byte))
+            {
+                self.problems.add(&key, "holds what no header can: printable ASCII on one line is needed");
+            }
+        }
         self.ledger_url(&ledger.url, ledger.digest_key.is_some());
         if let Some(secret) = &ledger.digest_key {
             self.long("ledger.digest_key", secret);

@@ -20,6 +20,7 @@ fn folder_with_secrets() -> tempfile::TempDir {
         ("peak", "peak-api-key"),
         ("braze", "braze-api-key-0123456789-abcdef"),
         ("callback", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("otlp", "Bearer otlp-collector-token"),
         ("notify", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
     ];
     for (name, value) in secrets {

@@ -7,6 +7,7 @@ mod notify;
 mod server;
 mod source;
 mod sync;
+mod telemetry;
 
 use serde_json::{Map, Value, json};
 
@@ -24,6 +25,7 @@ pub fn schema() -> Value {
             ("destinations", named("Braze workspaces by name.", destination::destination())),
             ("syncs", list("What is sent from where to where.", sync::sync())),
             ("notify", list("Receivers of outgoing notices, signed as Standard Webhooks.", notify::notify())),
+            ("telemetry", telemetry::telemetry()),
         ],
         &[],
     );

@@ -30,7 +30,7 @@ pub(in crate::ledger) use session::{Session, answered};
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the vacuum of one table is waited for.
 const VACUUM_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections that write, and those that read: the API's lists beside the worker's look-ups. One more listens.
+/// Connections that write, and those that read: the API's lists beside the worker's look-ups. One more listens, where no pooler stands between.
 const WRITERS: u32 = 5;
 const READERS: u32 = 5;
 
@@ -58,7 +58,7 @@ impl Server {
             let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(TURN_TIMEOUT);
             trust.guards(pool).connect_lazy_with(options.clone())
         };
-        let (writers, readers) = (pool(WRITERS), pool(READERS + 1));
+        let (writers, readers) = (pool(WRITERS), pool(READERS));
         Ok(Self { writers, readers, trust, is_marking: AtomicBool::default(), listener: Mutex::default() })
     }
 

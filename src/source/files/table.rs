@@ -71,7 +71,12 @@ impl Table {
     pub(super) fn insert(&self) -> Result<Insert<'_>, SourceError> {
         let names: Vec<String> = self.filled.iter().map(|column| quote(&column.name)).collect();
         let marks = vec!["?"; names.len()].join(", ");
-        let insert = format!("INSERT INTO {} ({}) VALUES ({marks})", quote(&self.name), names.join(", "));
+        let table = quote(&self.name);
+        let insert = match names.is_empty() {
+            // None of what is mapped is there, which the description will tell.
+            true => format!("INSERT INTO {table} DEFAULT VALUES"),
+            false => format!("INSERT INTO {table} ({}) VALUES ({marks})", names.join(", ")),
+        };
         self.connection.prepare(&insert).map(Insert).map_err(failed)
     }
 

@@ -68,6 +68,7 @@ async fn claim_of(ledger: &Ledger, id: RunId) -> peak_braze::ledger::Lease {
         customers: None,
         checkpoint: None,
         cancel_requested: true,
+        traceparent: None,
         run,
     }
 }

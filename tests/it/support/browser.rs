@@ -298,6 +298,7 @@ fn pictures() -> PathBuf {
 fn axe_path() -> PathBuf {
     let home = python().parent().and_then(Path::parent).expect("bin/python").join("lib");
     let versions = std::fs::read_dir(home).expect("the virtual environment").flatten();
-    let axe = versions.map(|version| version.path().join("site-packages/axe_playwright_python/axe.min.js"));
-    axe.into_iter().find(|axe| axe.exists()).expect("axe is missing: ./tests/run installs it")
+    let mut axe =
+        versions.map(|version| version.path().join("site-packages/axe_playwright_python/axe.min.js"));
+    axe.find(|axe| axe.exists()).expect("axe is missing: ./tests/run installs it")
 }

@@ -3,7 +3,9 @@
 pub mod api;
 pub mod app;
 pub mod browser;
+pub mod collector;
 pub mod command;
+pub mod exposition;
 pub mod hook;
 pub mod ledger;
 pub mod peak;

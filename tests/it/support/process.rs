@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use peak_braze::callback;
 use peak_braze::clock::Clock;
 use peak_braze::run::Run;
@@ -27,6 +28,13 @@ impl Service {
     /// Starts the service and waits until it says where it listens.
     pub async fn start(config: &Path) -> Self {
         Self::start_as(Command::new(env!("CARGO_BIN_EXE_peak-braze")), config).await
+    }
+
+    /// The same, with further variables.
+    pub async fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peak-braze"));
+        command.envs(environment.iter().copied());
+        Self::start_as(command, config).await
     }
 
     /// The same; a file that may not grow is an error to it, as on a full disk, rather than its end.
@@ -61,6 +69,12 @@ impl Service {
 
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Posts nothing to a path of the API.
+    pub async fn post(&self, path: &str) {
+        let request = self.http.post(self.url(path)).bearer_auth(TOKEN).json(&json!({}));
+        assert!(request.send().await.expect("an answer").status().is_success(), "{path}");
     }
 
     /// Triggers a delta run and returns its id.
@@ -184,6 +198,16 @@ impl Service {
             }
         };
         tokio::time::timeout(PATIENCE, saying).await.expect("it says so");
+    }
+
+    /// When its log first held a line with all of these words.
+    pub fn said_at(&self, words: &[&str]) -> DateTime<Utc> {
+        let log = std::fs::read_to_string(&self.log).expect("a log");
+        let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        let line = line.unwrap_or_else(|| panic!("never said: {words:?}"));
+        // Colours come before the time.
+        let time = line.split([' ', '\u{1b}', 'm']).find(|word| word.ends_with('Z')).expect("a time");
+        time.parse().expect("a time")
     }
 
     /// SIGTERM, and the exit status.

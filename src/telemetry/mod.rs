@@ -1,13 +1,18 @@
-//! Logs and metrics: where they go, in which form. Field names are those of the rooms: `run.id`, `sync`.
+//! Logs, metrics and traces: where they go, in which form. Field names are those of the rooms: `run.id`, `sync`.
+
+pub mod export;
+pub mod metric;
+pub mod trace;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use tracing_subscriber::EnvFilter;
 
-/// Bounds of the histograms of seconds: from a commit to a minute's wait.
-const SECONDS: &[f64] =
-    &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Gauges are looked up every few seconds; one that is not for so long is of a sync that is no longer configured.
+const GAUGE_LIVES: Duration = Duration::from_secs(300);
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -41,8 +46,12 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
     }
-    match PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder() {
-        Ok(handle) => Ok(HANDLE.get_or_init(|| handle).clone()),
+    let builder = metric::bucketed(PrometheusBuilder::new())?;
+    match builder.idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LIVES)).install_recorder() {
+        Ok(handle) => {
+            metric::describe();
+            Ok(HANDLE.get_or_init(|| handle).clone())
+        }
         // Another thread was first.
         Err(error) => HANDLE.get().cloned().ok_or(error),
     }
