@@ -1,6 +1,7 @@
 //! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside the
 //! same ledger with one commit per request, a bare receiver that does nothing but verify, insert and commit, a bare
-//! receiver that shares commits, and FastAPI. They take turns in one run; medians and their ratios count.
+//! receiver that shares commits, FastAPI, and the same service with its ledger on PostgreSQL, alone and as two replicas.
+//! They take turns in one run; medians and their ratios count.
 //!
 //! `cargo bench --bench callbacks`
 
@@ -8,6 +9,9 @@
 mod fast_api;
 #[path = "callbacks/group_commit.rs"]
 mod group_commit;
+#[path = "../tests/it/support/postgres.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod postgres;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -82,18 +86,25 @@ async fn main() {
     app.ledger().set_paused("predictions", true).await.expect("paused");
     let service = app.addr().expect("it serves");
     let fast_api = fast_api::FastApi::start(folder.path(), SECRET);
+    // As a real server: a commit is on disk before it is answered.
+    let cluster = postgres::Postgres::start_with("-c fsync=on -c autovacuum=on");
+    let replicas = [on_postgres(folder.path(), &cluster).await, on_postgres(folder.path(), &cluster).await];
+    let [first, second] = [&replicas[0], &replicas[1]].map(|app| app.addr().expect("it serves"));
     let mut receivers = vec![
-        ("service", service),
-        ("same ledger, one commit per request", one_at_a_time(folder.path()).await),
-        ("bare receiver, one commit per request", bare_receiver(folder.path()).await),
-        ("bare receiver, shared commits", group_commit::start(folder.path()).await),
+        ("service", vec![service]),
+        ("same ledger, one commit per request", vec![one_at_a_time(folder.path()).await]),
+        ("bare receiver, one commit per request", vec![bare_receiver(folder.path()).await]),
+        ("bare receiver, shared commits", vec![group_commit::start(folder.path()).await]),
+        ("service, ledger on PostgreSQL", vec![first]),
+        ("two replicas, ledger on PostgreSQL", vec![first, second]),
     ];
-    receivers.extend(fast_api.iter().map(|fast_api| ("FastAPI, one commit per request", fast_api.addr)));
+    receivers
+        .extend(fast_api.iter().map(|fast_api| ("FastAPI, one commit per request", vec![fast_api.addr])));
 
     let mut measured: Vec<Vec<Measured>> = receivers.iter().map(|_| Vec::new()).collect();
     for round in 0..ROUNDS {
-        for ((_, addr), measured) in receivers.iter().zip(&mut measured) {
-            measured.push(measure(*addr, round).await);
+        for (place, ((_, addrs), measured)) in receivers.iter().zip(&mut measured).enumerate() {
+            measured.push(measure(addrs, &format!("b-{place}-{round}")).await);
         }
     }
     println!("{:<39} {:>8}  {:>6}  {:>6}   the service's: per second, p99", "", "per s", "p50 ms", "p99 ms");
@@ -103,6 +114,21 @@ async fn main() {
         println!("{name:<39} {}   {speed:>5.2} x, {p99:>5.2} x", Measured::median(theirs));
     }
     app.drain().await;
+    for replica in replicas {
+        replica.drain().await;
+    }
+}
+
+/// The same service with its ledger there.
+async fn on_postgres(folder: &Path, cluster: &postgres::Postgres) -> App {
+    let ledger = format!("url = \"{}\"\ndigest_key = \"file:braze\"", cluster.url());
+    let config = CONFIG.replace("url = \"sqlite://ledger.db\"", &ledger);
+    std::fs::write(folder.join("postgres.toml"), config).expect("a file");
+    let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let options = Options { clock: Clock::system(), serve: true, listen, plans_only: false };
+    let app = App::start(&folder.join("postgres.toml"), options).await.expect("the app starts");
+    app.ledger().set_paused("predictions", true).await.expect("paused");
+    app
 }
 
 /// The service's own ledger, recording one delivery at a time: what it would be without shared commits.
@@ -205,11 +231,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// 64 connections that post one callback after another for a round. Plain sockets: the sender shares the machine.
-async fn measure(addr: SocketAddr, round: usize) -> Measured {
+/// 64 connections, shared out among these addresses, that post one callback after another for a round. Plain sockets: the sender shares the machine.
+async fn measure(addrs: &[SocketAddr], name: &str) -> Measured {
     let began = Instant::now();
     let senders: Vec<_> = (0..CONNECTIONS)
-        .map(|number| tokio::spawn(send(addr, format!("b-{round}-{number}"), began + ROUND)))
+        .map(|number| {
+            tokio::spawn(send(addrs[number % addrs.len()], format!("{name}-{number}"), began + ROUND))
+        })
         .collect();
     let mut waits = Vec::new();
     for sender in senders {

@@ -21,7 +21,7 @@ use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
 use sqlx::{Decode, Encode, Postgres, Sqlite, Type};
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's times begin. Source: PostgreSQL docs, Date/Time Types.
-const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(super) const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// An instant, to the microsecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -206,7 +206,7 @@ pub(super) fn with_nul(text: &str) -> Cow<'_, str> {
 }
 
 /// The same within JSON text, where both characters are always escaped.
-fn json_without_nul(json: &str) -> Cow<'_, str> {
+pub(super) fn json_without_nul(json: &str) -> Cow<'_, str> {
     if !json.contains(r"\u000") {
         return Cow::Borrowed(json);
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
@@ -25,6 +26,11 @@ const CALL: &str = "call";
 const OWN_SESSION: &str = "peak_braze.listens";
 /// Waits before listening again after the connection was lost: the first, doubled to the longest.
 const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// After so much silence it is asked whether anybody is still there; a poll covers what is lost until then.
+const ASK_AFTER: Duration = Duration::from_secs(30);
+/// How long the answer to that may take.
+const WORD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells of changes.
 pub(super) struct Herald {
@@ -71,14 +77,14 @@ impl Herald {
         if messages.is_empty() {
             return Ok(());
         }
-        let (connection, is_asking) = session.parts();
+        let (connection, line) = session.parts();
         let asked =
             sqlx::query("-- herald::send\n select pg_notify($1, message) from unnest($2::text[]) as message")
                 .bind(CHANNEL)
                 .bind(messages)
                 .persistent(false)
                 .execute(connection);
-        answered(is_asking, asked).await.map(drop)
+        answered(line, asked).await.map(drop)
     }
 
     /// Hears what other replicas tell, until stopped.
@@ -109,10 +115,15 @@ impl Herald {
         // Whatever was told while nobody listened.
         self.wake.notify_waiters();
         self.shares.notify_waiters();
-        while let Ok(Some(notification)) = listener.try_recv().await {
-            self.heard(notification.payload());
+        loop {
+            match tokio::time::timeout(ASK_AFTER, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => self.heard(notification.payload()),
+                Ok(_) => return true,
+                // A line that is dead is as silent as one on which nothing happens.
+                Err(_) if is_there(&mut listener).await => {}
+                Err(_) => return true,
+            }
         }
-        true
     }
 
     fn heard(&self, message: &str) {
@@ -126,6 +137,10 @@ impl Herald {
             Err(_) => self.announce(&[], what == RING),
         }
     }
+}
+
+async fn is_there(listener: &mut PgListener) -> bool {
+    matches!(tokio::time::timeout(WORD_TIMEOUT, listener.execute("select 1")).await, Ok(Ok(_)))
 }
 
 /// Whether the server's session is the listener's alone, so that it may listen.

@@ -251,7 +251,7 @@ async fn insert_postgres(
     let mut sorted: Vec<&Identified> = deliveries.iter().collect();
     sorted.sort_by_key(|delivery| (&delivery.new.sync, &delivery.id));
     let each = || sorted.iter();
-    let (connection, is_asking) = session.parts();
+    let (connection, line) = session.parts();
     let asked = sqlx::query_as(
         "-- inbox::insert
          insert into deliveries
@@ -270,7 +270,7 @@ async fn insert_postgres(
     .bind(each().map(|one| i64::from(one.new.secret)).collect::<Vec<_>>())
     .persistent(false)
     .fetch_all(connection);
-    answered(is_asking, asked).await
+    answered(line, asked).await
 }
 
 /// What an id that was not fresh is known for.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::column::{At, Json};
 use super::dialect::{Text, text};
 use super::row::{RunRow, run_columns};
+use super::runs::deliveries_of;
 use super::statement::{execute, fetch_one, fetch_optional};
 use super::store::Tx;
 use super::{Finish, Ledger, LedgerError};
@@ -101,7 +102,7 @@ impl Ledger {
             }
             // Read before the write: the lease counts from when it was asked for.
             let asked = Moment::now();
-            let Some(row) = self.take(wanted).await? else {
+            let Some(Taken { row, deliveries, crashes }) = self.take(wanted).await? else {
                 // Another replica claims it, or somebody joins it: who of the two shows in a moment.
                 if wait > TAKE_AGAIN.1 {
                     return Ok(None);
@@ -110,7 +111,7 @@ impl Ledger {
                 wait *= 2;
                 continue;
             };
-            let run = row.run(self.deliveries_of(RunId(row.id)).await?)?;
+            let run = row.run(deliveries)?;
             let lease = Lease {
                 number: u32::try_from(row.number).unwrap_or(u32::MAX),
                 epoch: row.epoch,
@@ -121,7 +122,7 @@ impl Ledger {
                 traceparent: row.traceparent,
                 run,
             };
-            if !self.give_up_on_crashes(&lease).await? {
+            if !self.give_up_on_crashes(&lease, crashes).await? {
                 return Ok(Some(lease));
             }
         }
@@ -138,7 +139,9 @@ impl Ledger {
         .map_err(LedgerError::during("claim"))
     }
 
-    async fn take(&self, wanted: &Wanted<'_>) -> Result<Option<RunRow>, LedgerError> {
+    /// Everything that is needed is read before the commit: a claim whose holder could not read on would be nobody's
+    /// until it runs out.
+    async fn take(&self, wanted: &Wanted<'_>) -> Result<Option<Taken>, LedgerError> {
         let mut tx = self.begin("claim").await?;
         let now = tx.now("claim").await?;
         let number: Option<i64> = fetch_optional!(
@@ -156,23 +159,19 @@ impl Ledger {
             run_columns!()
         ), number, At(self.lease_from(now)), At(now)))
         .map_err(LedgerError::during("claim"))?;
-        if let Some(row) = &row {
-            tx.tell(RunId(row.id));
-        }
+        let Some(row) = row else { return Ok(None) };
+        let id = RunId(row.id);
+        let deliveries = deliveries_of(&mut tx, id).await?;
+        let crashes: Result<i64, sqlx::Error> =
+            fetch_one!(tx, query_scalar("-- ledger::take\n select crashes from runs where id = $1", id.0));
+        let crashes = crashes.map_err(LedgerError::during("claim"))?;
+        tx.tell(id);
         tx.commit("claim").await?;
-        Ok(row)
+        Ok(Some(Taken { row, deliveries, crashes }))
     }
 
     /// A run that crashed its process too often is not handed out again.
-    async fn give_up_on_crashes(&self, lease: &Lease) -> Result<bool, LedgerError> {
-        let crashes: i64 = fetch_one!(
-            self.read("claim").await?,
-            query_scalar(
-                "-- ledger::give_up_on_crashes\n select crashes from runs where id = $1",
-                lease.run.id.0
-            )
-        )
-        .map_err(LedgerError::during("claim"))?;
+    async fn give_up_on_crashes(&self, lease: &Lease, crashes: i64) -> Result<bool, LedgerError> {
         if crashes < MOST_CRASHES {
             return Ok(false);
         }
@@ -339,6 +338,13 @@ const SHOW_WAITING: Text = text! {
     [progress_phase "$4"]
     " where id = $1 and epoch = $2 and state in ('running', 'waiting')"
 };
+
+/// A run that was claimed.
+struct Taken {
+    row: RunRow,
+    deliveries: Vec<String>,
+    crashes: i64,
+}
 
 /// Which runs may be claimed.
 struct Wanted<'a> {

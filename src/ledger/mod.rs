@@ -42,6 +42,8 @@ mod standing;
 mod statement;
 mod store;
 mod syncs;
+mod transfer;
+mod version;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +74,7 @@ pub use sample::Accepted;
 pub use sent::{Flag, Group, KnownAttribute, KnownCustomer, Remembered, Sent, SentRow, Target};
 pub use standing::OpenRun;
 pub use syncs::{Blocked, SyncState};
+pub use transfer::{MoveProgress, MovedTable, transfer};
 
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
@@ -102,6 +105,7 @@ impl Ledger {
             text if postgres::is_address(text) => {
                 let server = postgres::Server::open(text)?;
                 server.migrate().await?;
+                server.mark_commits().await;
                 Database::Postgres(server)
             }
             text => Database::Sqlite(sqlite::File::open(text).await?),

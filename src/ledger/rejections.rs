@@ -116,7 +116,7 @@ async fn record_postgres(
     now: At,
     codes: &[((&str, &str), &str)],
 ) -> Result<(), sqlx::Error> {
-    let (connection, is_asking) = session.parts();
+    let (connection, line) = session.parts();
     let asked = sqlx::query(concat!(
         "-- rejections::record
          insert into rejections (target, customer_id, attribute, code, attempts, first_run, last_run,
@@ -133,7 +133,7 @@ async fn record_postgres(
     .bind(codes.iter().map(|(_, code)| *code).collect::<Vec<_>>())
     .persistent(false)
     .execute(connection);
-    answered(is_asking, asked).await.map(drop)
+    answered(line, asked).await.map(drop)
 }
 
 const CLEAR: Text = text! {

@@ -85,7 +85,7 @@ async fn write_postgres(session: &mut Session, target: i64, rows: &[SentRow<'_>]
     if sorted.is_empty() {
         return Ok(());
     }
-    let (connection, is_asking) = session.parts();
+    let (connection, line) = session.parts();
     let asked = sqlx::query(
         "-- rows::write
          insert into sent (target, customer_id, digests, in_doubt, rejected)
@@ -100,7 +100,7 @@ async fn write_postgres(session: &mut Session, target: i64, rows: &[SentRow<'_>]
     .bind(sorted.iter().map(|row| row.flag.rejected).collect::<Vec<_>>())
     .persistent(false)
     .execute(connection);
-    answered(is_asking, asked).await.map(drop)
+    answered(line, asked).await.map(drop)
 }
 
 /// Turns the marks left behind into customers in doubt.
@@ -127,7 +127,7 @@ async fn doubt_sqlite(connection: &mut SqliteConnection, target: i64, run: i64) 
 
 /// In one statement: between two of them another run may leave a mark behind, which would go undoubted.
 async fn doubt_postgres(session: &mut Session, target: i64, run: i64) -> Result<(), sqlx::Error> {
-    let (connection, is_asking) = session.parts();
+    let (connection, line) = session.parts();
     let asked = sqlx::query(concat!(
         "-- rows::doubt
          with behind as (delete from in_flight ",
@@ -142,5 +142,5 @@ async fn doubt_postgres(session: &mut Session, target: i64, run: i64) -> Result<
     .bind(run)
     .persistent(false)
     .execute(connection);
-    answered(is_asking, asked).await.map(drop)
+    answered(line, asked).await.map(drop)
 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::column::{At, Key};
 use super::row::{DELIVERIES_SHOWN, RunRow, run_columns};
 use super::statement::{built, fetch_all, fetch_optional};
+use super::store::Tx;
 use super::{Ledger, LedgerError, cursor};
 use crate::run::{Run, RunId, RunState};
 
@@ -114,17 +115,22 @@ impl Ledger {
 
     /// The accepted deliveries a run answers for: the newest hundred, oldest first.
     pub(super) async fn deliveries_of(&self, id: RunId) -> Result<Vec<String>, LedgerError> {
-        let ids: Vec<Key<String>> = fetch_all!(
-            self.read("read a run").await?,
-            query_scalar(
-                "-- ledger::deliveries_of
+        deliveries_of(&mut self.read("read a run").await?, id).await
+    }
+}
+
+/// The same, within a transaction.
+pub(super) async fn deliveries_of(tx: &mut Tx, id: RunId) -> Result<Vec<String>, LedgerError> {
+    let ids: Vec<Key<String>> = fetch_all!(
+        tx,
+        query_scalar(
+            "-- ledger::deliveries_of
              select delivery_id from deliveries where run_id = $1 and outcome = 'accepted'
              order by number desc limit $2",
-                id.0,
-                DELIVERIES_SHOWN
-            )
+            id.0,
+            DELIVERIES_SHOWN
         )
-        .map_err(LedgerError::during("read a run"))?;
-        Ok(ids.into_iter().rev().map(|id| id.0).collect())
-    }
+    )
+    .map_err(LedgerError::during("read a run"))?;
+    Ok(ids.into_iter().rev().map(|id| id.0).collect())
 }

@@ -179,10 +179,10 @@ impl Ledger {
                 mark.bind(packed).fetch_optional(connection).await
             }
             Side::Postgres(session) => {
-                let (connection, is_asking) = session.parts();
+                let (connection, line) = session.parts();
                 let keys: Vec<Key<&str>> = customers.iter().map(|customer| Key(*customer)).collect();
                 let mark = sqlx::query_scalar(MARK.postgres).bind(id).bind(epoch).bind(target).bind(now);
-                answered(is_asking, mark.bind(keys).persistent(false).fetch_optional(connection)).await
+                answered(line, mark.bind(keys).persistent(false).fetch_optional(connection)).await
             }
         };
         let number = number.map_err(LedgerError::during("mark in flight"))?;

@@ -10,9 +10,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqlitePool};
 
-use super::LedgerError;
 use super::file_system::check_local;
 use super::lookup::Lookups;
+use super::{LedgerError, version};
 
 /// Older libraries may lose committed transactions in WAL mode ("WAL-reset bug").
 /// Source: SQLite release notes, 3.51.3.
@@ -230,11 +230,25 @@ fn damaged(path: &Path) -> LedgerError {
 
 async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
     use sqlx::migrate::MigrateError;
-    sqlx::migrate!("src/ledger/migrations/sqlite").run(writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => LedgerError::Unusable(format!(
-            "ledger.url: the schema has version {version}, which is newer than this binary; nothing was changed"
-        )),
+    let mut migrations = sqlx::migrate!("src/ledger/migrations/sqlite");
+    let newest = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+    version::check(newest, applied(writer).await?.into_iter())?;
+    migrations.set_ignore_missing(true).run(writer).await.map_err(|error| match error {
         MigrateError::Execute(source) => LedgerError::Unavailable { what: "migrate", source },
-        other => LedgerError::Unusable(format!("ledger.url: the schema cannot be brought up to date: {other}")),
+        other => {
+            LedgerError::Unusable(format!("ledger.url: the schema cannot be brought up to date: {other}"))
+        }
     })
+}
+
+/// Versions of the migrations applied.
+async fn applied(writer: &SqlitePool) -> Result<Vec<i64>, LedgerError> {
+    let during = LedgerError::during("migrate");
+    let is_new = "-- sqlite::applied
+         select not exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
+    if sqlx::query_scalar(is_new).fetch_one(writer).await.map_err(&during)? {
+        return Ok(Vec::new());
+    }
+    let versions = sqlx::query_scalar("-- sqlite::applied\n select version from _sqlx_migrations");
+    versions.fetch_all(writer).await.map_err(during)
 }

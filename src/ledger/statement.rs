@@ -11,11 +11,11 @@ macro_rules! statement {
                     $(.bind($value))* .$fetch(connection).await
             }
             $crate::ledger::store::Side::Postgres(session) => {
-                let (connection, is_asking) = session.parts();
+                let (connection, line) = session.parts();
                 let asked = sqlx::$kind::<sqlx::Postgres $(, $more)?>(
                     $crate::ledger::dialect::Words::postgres($text)
                 ) $(.bind($value))* .persistent(false).$fetch(connection);
-                Box::pin($crate::ledger::postgres::answered(is_asking, asked)).await
+                Box::pin($crate::ledger::postgres::answered(line, asked)).await
             }
         }
     };
@@ -30,10 +30,10 @@ macro_rules! execute {
                     $(.bind($value))* .execute(connection).await.map(|done| done.rows_affected())
             }
             $crate::ledger::store::Side::Postgres(session) => {
-                let (connection, is_asking) = session.parts();
+                let (connection, line) = session.parts();
                 let asked = sqlx::query::<sqlx::Postgres>($crate::ledger::dialect::Words::postgres($text))
                     $(.bind($value))* .persistent(false).execute(connection);
-                Box::pin($crate::ledger::postgres::answered(is_asking, asked)).await.map(|done| done.rows_affected())
+                Box::pin($crate::ledger::postgres::answered(line, asked)).await.map(|done| done.rows_affected())
             }
         }
     };
@@ -68,11 +68,11 @@ macro_rules! built {
                 $crate::ledger::statement::ran!($run, $query.$build().$run(connection).await)
             }
             $crate::ledger::store::Side::Postgres(session) => {
-                let (connection, is_asking) = session.parts();
+                let (connection, line) = session.parts();
                 let mut $query = sqlx::QueryBuilder::<sqlx::Postgres>::new($start);
                 $pieces
                 let asked = $query.$build().persistent(false).$run(connection);
-                let answer = Box::pin($crate::ledger::postgres::answered(is_asking, asked)).await;
+                let answer = Box::pin($crate::ledger::postgres::answered(line, asked)).await;
                 $crate::ledger::statement::ran!($run, answer)
             }
         }

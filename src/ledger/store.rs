@@ -136,7 +136,7 @@ impl Tx {
             Inner::SqliteRead(_) => {}
             Inner::Postgres(mut session) => {
                 self.store.herald.send(&mut session, &told, rings, calls).await.map_err(&during)?;
-                session.commit().await.map_err(during)?;
+                Box::pin(session.commit()).await.map_err(during)?;
             }
         }
         self.store.herald.announce(&told, rings);

@@ -74,13 +74,9 @@ async fn change_nobody_told_of_is_seen_by_looking() {
     let id = service.trigger(SYNC).await;
     let mut events = Events::open(&service, id).await;
     events.next().await.expect("an event");
-    // As another replica would: past this process's ledger, straight in the file.
-    let path = service.config.ledger.url.strip_prefix("sqlite://").expect("a file").to_owned();
-    let file = rusqlite::Connection::open(path).expect("the ledger's file");
-    file.busy_timeout(crate::support::api::PATIENCE).expect("set");
-    let changed =
-        file.execute("update runs set state = 'cancelled' where state = 'queued'", []).expect("SQL");
-    assert_eq!(changed, 1);
+    // As another replica would: past this process's ledger.
+    let cancelled = "update runs set state = 'cancelled' where state = 'queued'";
+    assert_eq!(service.place.run(cancelled).await, 1);
     assert_eq!(events.next().await.expect("an event").1["state"], "cancelled");
     assert_eq!(events.next().await, None);
 }

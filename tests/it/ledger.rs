@@ -238,6 +238,20 @@ async fn a_schema_from_the_future_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_only_added_something_is_no_hindrance() {
+    let bed = bed().await;
+    deliver(&bed.ledger, "evt-1").await;
+    bed.ledger.close().await;
+    let sql = "alter table runs add column later text; create table later (name text);
+               insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+               values (999, 'later', 1, x'00', 0)";
+    bed.intruder().execute_batch(sql).expect("a later version");
+    let older = bed.open().await.expect("an older binary goes on");
+    finish(&older, claim(&older).await, RunState::Succeeded).await;
+    deliver(&older, "evt-2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_for_their_owner_alone() {
     let bed = bed().await;
     deliver(&bed.ledger, "evt-1").await;

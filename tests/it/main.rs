@@ -14,6 +14,7 @@ mod cadence;
 mod chaos;
 mod check;
 mod commands;
+mod compose;
 mod crashes;
 mod delta;
 mod deployment;
@@ -21,8 +22,13 @@ mod full_disk;
 mod init;
 mod layers;
 mod ledger;
+mod ledger_day;
+mod ledger_move;
 mod ledger_postgres;
+mod ledger_replicas;
+mod ledger_restarts;
 mod ledger_suite;
+mod ledger_trouble;
 mod metrics;
 mod notices;
 mod notices_delivery;
@@ -59,3 +65,6 @@ mod traces;
 mod unwritable;
 mod verdicts;
 mod verify_braze;
+
+/// Whether the ledgers of these stories are on PostgreSQL.
+const ON_POSTGRES: bool = false;

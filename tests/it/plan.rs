@@ -149,9 +149,7 @@ async fn the_command_shows_a_plan_and_leaves_queued_runs_queued() {
     let queued = app.trigger(&json!({})).await;
     app.drain().await;
     // Nothing keeps the queued run from being claimed now but that only plans are worked on.
-    let ledger = rusqlite::Connection::open(app.path("ledger.db")).expect("the ledger");
-    ledger.execute_batch("update syncs set paused = 0").expect("the story's SQL");
-    drop(ledger);
+    app.ledger.run("update syncs set paused = false").await;
 
     let told = peak_braze(&app.config_path(), &["plan", "predictions"]).await;
     let table = told.ended(0);

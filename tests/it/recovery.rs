@@ -133,14 +133,12 @@ async fn nothing_is_sent_once_the_lease_can_no_longer_be_renewed() {
     let app = TestApp::start(setup).await;
     let id = app.trigger(&json!({})).await;
     app.braze.wait_for(|stats| stats.requests > 10).await;
-    // Somebody has the ledger's file for longer than a lease lasts.
-    let intruder = rusqlite::Connection::open(app.path("ledger.db")).expect("the file");
-    intruder.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout");
-    intruder.execute_batch("begin immediate").expect("held");
+    // Somebody has the ledger for longer than a lease lasts.
+    let held = app.ledger.hold().await;
     let held_at = Clock::system().now();
     // The time is the point: nothing else tells when a lease is over.
     tokio::time::sleep(std::time::Duration::from_secs(6)).await;
-    intruder.execute_batch("rollback").expect("let go");
+    held.let_go().await;
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century")]
     let after = |request: &RequestRecord| request.arrived_at - held_at.timestamp_millis() as f64 / 1_000.0;
     let late = app.braze.requests().iter().map(after).filter(|secs| (2.5..6.0).contains(secs)).count();

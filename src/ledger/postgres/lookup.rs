@@ -26,7 +26,7 @@ impl Server {
             return Ok(remembered);
         }
         let mut session = self.read().await?;
-        let (connection, is_asking) = session.parts();
+        let (connection, line) = session.parts();
         let asked = async {
             connection.execute(BY_INDEX).await?;
             let mut rows = sqlx::query(
@@ -47,7 +47,7 @@ impl Server {
             }
             Ok(())
         };
-        answered(is_asking, asked).await?;
+        answered(line, asked).await?;
         Ok(remembered)
     }
 }

@@ -1,7 +1,6 @@
 //! Brings the schema on PostgreSQL up to date.
 //!
-//! Replicas of two versions may run at the same time, while one takes the other's place: so a migration only adds.
-//! One that does more begins a new thousand of version numbers, and older binaries refuse what it made.
+//! Several replicas may start at once: one applies what is missing, in one transaction, and the others wait for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +9,10 @@ use sqlx::PgConnection;
 use sqlx::migrate::{Migration, Migrator};
 
 use super::{Server, Session};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, version};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
 
-/// Versions up to the next multiple go together with an older binary.
-const MAJOR: i64 = 1_000;
 /// How long all of it may take, with the wait for another replica that is at it.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of this ledger's migrations, among all advisory locks of the database: the first bytes of "peak-braze".
@@ -28,12 +25,12 @@ impl Server {
     /// Applies what is missing, in one transaction, one replica at a time.
     pub(in crate::ledger) async fn migrate(&self) -> Result<(), LedgerError> {
         let mut session = self.write().await.map_err(unavailable)?;
-        let (connection, is_asking) = session.parts();
-        *is_asking = true;
+        let (connection, line) = session.parts();
+        line.is_asking = true;
         let migrated = tokio::time::timeout(PATIENCE, bring_up(connection)).await;
         let late = |_| unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
         let changed = migrated.map_err(late)??;
-        *is_asking = false;
+        line.is_asking = false;
         finish(session, changed).await
     }
 }
@@ -69,13 +66,19 @@ async fn bring_up(connection: &mut PgConnection) -> Result<bool, LedgerError> {
     Ok(true)
 }
 
+/// Read from the catalog: `to_regclass` and its like believe what they found before, also where another replica has
+/// made the table while we waited for the lock.
+const IS_THERE: &str = "-- schema::applied
+     select exists (select 1 from pg_tables where schemaname = 'peak_braze' and tablename = 'migrations')";
+const HAS_SCHEMA: &str = "-- schema::create
+     select exists (select 1 from pg_namespace where nspname = 'peak_braze')";
+
 async fn applied(connection: &mut PgConnection) -> Result<Applied, LedgerError> {
-    let is_there: bool =
-        sqlx::query_scalar("-- schema::applied\n select to_regclass('peak_braze.migrations') is not null")
-            .persistent(false)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(unavailable)?;
+    let is_there: bool = sqlx::query_scalar(IS_THERE)
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(unavailable)?;
     if !is_there {
         return Ok(Applied::new());
     }
@@ -91,11 +94,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Applied, LedgerError> 
 /// The migrations not yet applied.
 fn missing(applied: &Applied) -> Result<Vec<&'static Migration>, LedgerError> {
     let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    if let Some(version) = applied.keys().find(|version| **version / MAJOR > newest / MAJOR) {
-        return Err(LedgerError::Unusable(format!(
-            "ledger.url: the schema has version {version}, which is newer than this binary; nothing was changed"
-        )));
-    }
+    version::check(newest, applied.keys().copied())?;
     let is_other = |migration: &&Migration| {
         applied.get(&migration.version).is_some_and(|checksum| *checksum != *migration.checksum)
     };
@@ -109,12 +108,11 @@ fn missing(applied: &Applied) -> Result<Vec<&'static Migration>, LedgerError> {
 }
 
 async fn create(connection: &mut PgConnection) -> Result<(), LedgerError> {
-    let is_there: bool =
-        sqlx::query_scalar("-- schema::create\n select to_regnamespace('peak_braze') is not null")
-            .persistent(false)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(unavailable)?;
+    let is_there: bool = sqlx::query_scalar(HAS_SCHEMA)
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(unavailable)?;
     if !is_there {
         run(connection, "create schema peak_braze").await.map_err(refused)?;
     }

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use peak_braze::api::{self, Api, Limits, Server, Setup};
 use peak_braze::callback;
 use peak_braze::clock::Clock;
-use peak_braze::config::Config;
+use peak_braze::config::{Config, SecretRef};
 use peak_braze::ledger::{Finish, Lease, Ledger};
 use peak_braze::run::{RunId, RunState};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -21,6 +21,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use super::ledger::Place;
 
 /// The longest anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -99,6 +101,7 @@ pub struct Service {
     pub served: JoinHandle<()>,
     /// How often a run was announced.
     pub announced: Arc<AtomicUsize>,
+    pub place: Place,
     http: reqwest::Client,
     _dir: TempDir,
 }
@@ -132,6 +135,11 @@ impl Service {
         }
         let text = CONFIG.replace("DIR", dir.path().to_str().expect("UTF-8"));
         let mut config: Config = toml::from_str(&text).expect("a config");
+        let place = Place::new(&dir.path().join("ledger.db"));
+        if let Place::Postgres(postgres) = &place {
+            config.ledger.url = postgres.url();
+            config.ledger.digest_key = Some(SecretRef::File(dir.path().join("secret")));
+        }
         let mut limits = Limits::default();
         change(&mut limits, &mut config);
         let clock = Clock::manual("2026-03-28T12:00:00Z".parse().expect("an instant"));
@@ -153,7 +161,7 @@ impl Service {
         let addr = server.local_addr();
         let served = tokio::spawn(server.serve(api::router(api.clone()), shutdown.clone()));
         let http = client();
-        Self { addr, api, ledger, clock, config, shutdown, served, announced, http, _dir: dir }
+        Self { addr, api, ledger, clock, config, shutdown, served, announced, place, http, _dir: dir }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

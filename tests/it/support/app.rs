@@ -14,12 +14,15 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::ledger::Place;
+
 /// The longest any story waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 pub const TOKEN: &str = "test-token-with-all-the-scopes";
 pub const CALLBACK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const BRAZE_KEY: &str = "braze-rest-api-key-for-tests";
 pub const SYNC: &str = "predictions";
+const LEDGER_URL: &str = "sqlite://ledger.db";
 
 /// How a [`TestApp`] is built.
 pub struct Setup {
@@ -80,7 +83,7 @@ impl Default for Setup {
             cadence: String::new(),
             notify: String::new(),
             server: String::new(),
-            ledger_url: "sqlite://ledger.db".to_owned(),
+            ledger_url: LEDGER_URL.to_owned(),
             ledger: String::new(),
             source: None,
             seed: TABLE.to_owned(),
@@ -99,6 +102,14 @@ impl Setup {
         );
         Self { seed, ..Self::default() }
     }
+
+    /// With the ledger in this PostgreSQL database.
+    pub fn on_postgres(mut self, url: &str) -> Self {
+        self.ledger_url = url.to_owned();
+        self.ledger += "\ndigest_key = \"file:digest\"";
+        self.files.push(("digest", "a digest key of thirty-two bytes"));
+        self
+    }
 }
 
 /// An instant so many seconds ago, as the warehouse writes it.
@@ -112,12 +123,21 @@ pub struct TestApp {
     pub braze: Sandbox,
     pub dir: TempDir,
     pub http: reqwest::Client,
+    pub ledger: Place,
     setup: Setup,
 }
 
 impl TestApp {
     pub async fn start(setup: Setup) -> Self {
         let dir = tempfile::tempdir().expect("a temp dir");
+        let file = dir.path().join("ledger.db");
+        // A story that says where its ledger is knows better.
+        let is_ours = setup.ledger_url == LEDGER_URL;
+        let ledger = if is_ours { Place::new(&file) } else { Place::File(file) };
+        let setup = match &ledger {
+            Place::Postgres(postgres) => setup.on_postgres(&postgres.url()),
+            Place::File(_) => setup,
+        };
         let braze = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), setup.sandbox.clone())
             .await
             .expect("the sandbox listens");
@@ -129,7 +149,7 @@ impl TestApp {
             std::fs::write(dir.path().join(name), secret).expect("a secret file");
         }
         let http = http_client();
-        let mut app = Self { app: None, braze, dir, http, setup };
+        let mut app = Self { app: None, braze, dir, http, ledger, setup };
         app.seed_all();
         app.write_config();
         app.boot().await;
@@ -163,9 +183,14 @@ impl TestApp {
 
     pub async fn boot(&mut self) {
         assert!(self.app.is_none(), "the app is already up");
+        self.app = Some(self.replica().await);
+    }
+
+    /// Another service with the same config, and the same clock.
+    pub async fn replica(&self) -> App {
         let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let options = Options { clock: self.setup.clock.clone(), serve: true, listen, plans_only: false };
-        self.app = Some(App::start(&self.config_path(), options).await.expect("the app starts"));
+        App::start(&self.config_path(), options).await.expect("the app starts")
     }
 
     pub async fn drain(&mut self) {
@@ -196,13 +221,18 @@ impl TestApp {
 
     /// Posts a signed callback.
     pub async fn post_callback(&self, id: &str, body: &Value) -> reqwest::Response {
+        self.post_callback_to(self.app(), id, body).await
+    }
+
+    /// The same, to another replica.
+    pub async fn post_callback_to(&self, app: &App, id: &str, body: &Value) -> reqwest::Response {
         let body = body.to_string();
         let secret = SecretString::from(CALLBACK_SECRET);
         let now = self.setup.clock.now();
         let headers = callback::sign(&secret, id, now, body.as_bytes()).expect("the test secret signs");
         let mut request = self
             .http
-            .post(self.url(&format!("/v1/callbacks/{SYNC}")))
+            .post(format!("http://{}/v1/callbacks/{SYNC}", app.addr().expect("the app serves")))
             .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(name, value);

@@ -25,12 +25,34 @@ pub struct Postgres {
     is_root: bool,
     /// Where it listens on loopback, if it does.
     port: Option<u16>,
+    /// Further settings of the server.
+    settings: &'static str,
 }
 
 impl Postgres {
     /// Makes a cluster and waits until it answers.
     pub fn start() -> Self {
-        Self::start_at(None)
+        Self::start_at(None, "")
+    }
+
+    /// The same with further settings, as `postgres` takes them.
+    pub fn start_with(settings: &'static str) -> Self {
+        Self::start_at(None, settings)
+    }
+
+    /// Another server that repeats what this one does, and takes no writes.
+    pub fn standby(&self) -> Self {
+        let standby = Self::place(None, self.settings);
+        let folder = self.folder.path().display().to_string();
+        let from = ["-h", &folder, "-U", "postgres", "-R", "-X", "stream", "-c", "fast"];
+        standby.command("pg_basebackup", &from);
+        standby.restart();
+        standby
+    }
+
+    /// Has a standby take writes from now on.
+    pub fn promote(&self) {
+        self.command("pg_ctl", &["promote", "-w", "-t", "60"]);
     }
 
     /// The same, and listening on loopback, where a password is asked for.
@@ -38,17 +60,21 @@ impl Postgres {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
         let port = free.local_addr().expect("a bound listener").port();
         drop(free);
-        Self::start_at(Some(port))
+        Self::start_at(Some(port), "")
     }
 
-    fn start_at(port: Option<u16>) -> Self {
+    fn place(port: Option<u16>, settings: &'static str) -> Self {
         let folder = tempfile::Builder::new().prefix("pb").tempdir().expect("a temporary folder");
         let is_root =
             std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
         if is_root {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may give its folder away");
         }
-        let cluster = Self { folder, bin: server_bin(), is_root, port };
+        Self { folder, bin: server_bin(), is_root, port, settings }
+    }
+
+    fn start_at(port: Option<u16>, settings: &'static str) -> Self {
+        let cluster = Self::place(port, settings);
         cluster.fill();
         if port.is_some() {
             let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
@@ -90,6 +116,11 @@ impl Postgres {
         format!("postgres:///postgres?host={}&port={port}&user={user}", self.folder.path().display())
     }
 
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!(".s.PGSQL.{}", self.port.unwrap_or(5432)))
+    }
+
     /// Where it listens on loopback, if it does.
     pub fn port(&self) -> Option<u16> {
         self.port
@@ -97,7 +128,12 @@ impl Postgres {
 
     /// Stops it as a crash would: nobody is told.
     pub fn stop(&self) {
-        self.command("pg_ctl", &["stop", "-m", "immediate", "-w", "-t", "60"]);
+        self.stop_as("immediate");
+    }
+
+    /// Stops it: `fast`, as an operator does, or `immediate`, as a crash would.
+    pub fn stop_as(&self, mode: &str) {
+        self.command("pg_ctl", &["stop", "-m", mode, "-w", "-t", "60"]);
     }
 
     /// Starts it again after [`Postgres::stop`].
@@ -118,7 +154,8 @@ impl Postgres {
         };
         format!(
             "{listen} -c unix_socket_directories={socket} -c fsync=off -c autovacuum=off \
-             -c max_prepared_transactions=5"
+             -c max_prepared_transactions=5 {}",
+            self.settings
         )
     }
 
