@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use peak_braze::clock::Clock;
-use peak_braze::source::{Rows, Selection, Source};
+use peak_braze::source::{Reading, Rows, Selection, Source, SourceError};
 use serde_json::{Value, json};
 
 use crate::source_suite::{all, customers, keys, keys_read, lines, since, sync};
@@ -207,6 +207,17 @@ async fn parts_are_read_in_order_and_fetched_no_further_ahead_than_one() {
     assert_eq!((read, last.as_str(), fetched()), (40_000, "c-039999", 399));
 }
 
+/// How many customers came before the error that must come.
+async fn read_until_error(mut reading: Reading) -> (usize, SourceError) {
+    let mut read = 0;
+    loop {
+        match reading.next().await {
+            Ok(chunk) => read += chunk.expect("the end is not reached").len(),
+            Err(error) => return (read, error),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_part_that_is_cut_off_is_fetched_again_and_a_short_one_is_no_part() {
     let cuts = AtomicUsize::new(0);
@@ -223,7 +234,7 @@ async fn a_part_that_is_cut_off_is_fetched_again_and_a_short_one_is_no_part() {
         is_last.then(|| Reply::Json(200, json!({"data": rows(&["c-000200"])})))
     })
     .await;
-    let error = source.read(all()).await.expect("opens").next().await.expect_err("rows are missing");
+    let (_, error) = read_until_error(source.read(all()).await.expect("opens")).await;
     assert_eq!(
         (error.is_retryable(), error.to_string().as_str()),
         (true, "Snowflake's answer is incomplete")
@@ -237,14 +248,7 @@ async fn a_result_that_is_gone_ends_the_read_which_goes_on_after_the_last_key() 
         (part >= 60).then(|| Reply::Json(404, json!({"code": "000709", "message": "Statement not found"})))
     })
     .await;
-    let mut reading = source.read(all()).await.expect("opens");
-    let mut read = 0;
-    let error = loop {
-        match reading.next().await {
-            Ok(chunk) => read += chunk.expect("the end is not reached").len(),
-            Err(error) => break error,
-        }
-    };
+    let (read, error) = read_until_error(source.read(all()).await.expect("opens")).await;
     assert!((4_000..6_000).contains(&read), "whole chunks of the 6,000 rows that came: {read}");
     assert_eq!((error.code(), error.is_retryable()), ("source_unreachable", true));
     assert!(error.to_string().contains("24 hours"), "{error}");
