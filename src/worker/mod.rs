@@ -1,7 +1,7 @@
 //! Claims runs and sees them through: one task per run, a heartbeat beside it, at most one active run per sync.
 //!
 //! The worker meets the API only in the ledger, plus a bell that rings when a run may have become claimable. It
-//! registers for the bell *before* it looks, so that none is missed, and looks every second all the same.
+//! registers for the bell *before* it looks, so that none is missed, and looks twice a second all the same.
 
 mod attempt;
 mod heartbeat;
@@ -24,8 +24,9 @@ use crate::notify::Receiver;
 use crate::sync::Rooms;
 use own::Own;
 
-/// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the queue is looked at without a bell: covers a lost one, and leases and waits that run out, of which a
+/// person is promised that a run goes on within two seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a drain may take unless told otherwise: what `server.drain_secs` is by default.
 const DRAIN: Duration = Duration::from_secs(10);
 
