@@ -24,6 +24,7 @@ pub mod cadence;
 pub mod clock;
 pub mod config;
 pub mod customer;
+mod figures;
 pub mod http;
 pub mod postgres;
 pub mod run;

@@ -85,7 +85,10 @@ impl Gauges {
 
     #[expect(clippy::cast_precision_loss, reason = "a count, for a graph")]
     async fn show_sync(&self, sync: &config::Sync) -> Result<(), LedgerError> {
-        let (known, now) = (self.ledger.sync_state(&sync.id).await?, self.clock.now());
+        // All of it before any is shown: a scrape in between would see one sync at two times.
+        let known = self.ledger.sync_state(&sync.id).await?;
+        let outstanding = self.ledger.outstanding_rejections(&sync.id).await?;
+        let now = self.clock.now();
         let show = |name: &'static str, value: f64| gauge!(name, "sync" => sync.id.clone()).set(value);
         let flag = |name, is: bool| show(name, f64::from(u8::from(is)));
         flag(PAUSED, known.paused);
@@ -96,7 +99,7 @@ impl Gauges {
         age.into_iter().for_each(|age| show(WATERMARK_AGE, age));
         bound.into_iter().for_each(|bound| show(STALE_AFTER, bound));
         flag(STALE, age.zip(bound).is_some_and(|(age, bound)| age > bound));
-        show(OUTSTANDING, self.ledger.outstanding_rejections(&sync.id).await? as f64);
+        show(OUTSTANDING, outstanding as f64);
         Ok(())
     }
 }

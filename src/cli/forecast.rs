@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::receipt::{bare, counts_table, right_align};
-use super::words::{grouped, length, size};
+use crate::figures::{grouped, length, size};
 use crate::run::{Forecast, ForecastValues};
 
 /// The forecast as text.

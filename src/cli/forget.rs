@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::print::{print, print_json};
-use super::words::counted;
 use crate::clock::Clock;
 use crate::config;
+use crate::figures::counted;
 use crate::ledger::Ledger;
 
 /// Arguments of `forget`.

@@ -8,7 +8,7 @@ use clap_mangen::Man;
 
 use super::Cli;
 use super::print::print;
-use super::words::counted;
+use crate::figures::counted;
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]

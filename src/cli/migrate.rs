@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::print::{print, print_json};
 use super::receipt::{bare, right_align};
-use super::words::grouped;
 use crate::clock::Clock;
 use crate::config;
+use crate::figures::grouped;
 use crate::ledger::{self, Ledger, MoveProgress, MovedTable};
 
 /// Arguments of `migrate`.

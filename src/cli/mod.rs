@@ -23,7 +23,6 @@ mod sign;
 mod sync;
 mod verify;
 mod verify_braze;
-mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

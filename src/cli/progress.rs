@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::words::{grouped, instant, length};
+use crate::figures::{grouped, instant, length};
 use crate::run::{Progress, Run, RunState};
 
 /// How often a plain line is written.

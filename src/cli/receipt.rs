@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::forecast::forecast;
 use super::print::{Ink, Paper};
-use super::words::{grouped, instant, length, relative, size};
+use crate::figures::{grouped, instant, length, relative, size};
 use crate::run::{Run, RunState};
 
 /// The receipt as text, seen from `now`.

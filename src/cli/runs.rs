@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use super::client::{Client, ServerArgs};
 use super::print::{Ink, Paper, print, print_json};
 use super::receipt::{bare, receipt, right_align};
-use super::words::{grouped, length, relative};
 use super::{Done, Usage};
 use crate::clock::Clock;
 use crate::config;
+use crate::figures::{grouped, length, relative};
 use crate::ledger::{Ledger, RunFilter};
 use crate::run::{Run, RunId};
 

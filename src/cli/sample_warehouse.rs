@@ -7,8 +7,8 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::print::print;
-use super::words::counted;
 use crate::clock::Clock;
+use crate::figures::counted;
 use crate::sandbox::warehouse::{self, Change};
 
 /// Write a sample SQLite warehouse, or change one as a model run would.

@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use super::chart::{Bars, Series, Slot, standstill};
 use super::overview::Seen;
 use super::visitor::Visitor;
-use super::words::{count, percent, several, short, span, took};
+use super::words::{percent, short, took};
+use crate::figures::{counted, grouped, length};
 use crate::run::{Run, RunState, Tally};
 
 /// Runs in a chart: as many as are told apart on a phone.
@@ -39,18 +40,18 @@ fn of(runs: &[&Run], value: impl Fn(&Tally) -> u64) -> Vec<f64> {
 }
 
 fn whole(value: f64) -> String {
-    count(value as u64)
+    grouped(value as u64)
 }
 
 fn customers(runs: &[&Run], slots: &[Slot]) -> Markup {
     let sum = |value: fn(&Tally) -> u64| runs.iter().map(|run| value(&run.tally)).sum::<u64>();
     let text = format!(
         "{}: {} changed, {} accepted, {} rejected, {} unknown.",
-        several(runs.len() as u64, "run"),
-        several(sum(|tally| tally.changed), "customer"),
-        count(sum(|tally| tally.accepted)),
-        count(sum(|tally| tally.rejected)),
-        count(sum(|tally| tally.unknown))
+        counted(runs.len() as u64, "run"),
+        counted(sum(|tally| tally.changed), "customer"),
+        grouped(sum(|tally| tally.accepted)),
+        grouped(sum(|tally| tally.rejected)),
+        grouped(sum(|tally| tally.unknown))
     );
     // What a failed or cancelled run found changed and sent to nobody.
     let open = |tally: &Tally| tally.changed.saturating_sub(tally.accepted + tally.rejected + tally.unknown);
@@ -81,8 +82,8 @@ fn points(runs: &[&Run], slots: &[Slot]) -> Markup {
         .fold((0, 0), |(sent, saved), run| (sent + run.data_points.sent, saved + run.data_points.saved));
     let text = format!(
         "{} sent and {} saved, which is {} of all.",
-        several(sent, "data point"),
-        count(saved),
+        counted(sent, "data point"),
+        grouped(saved),
         percent(saved, sent + saved)
     );
     let series = vec![
@@ -123,7 +124,7 @@ fn durations(visitor: &Visitor, runs: &[&Run], slots: &[Slot]) -> Markup {
         n if n < 10_800.0 => ("minutes per run", 60.0),
         _ => ("hours per run", 3_600.0),
     };
-    let shown = |secs: f64| span(TimeDelta::milliseconds((secs * 1e3) as i64));
+    let shown = |secs: f64| length(TimeDelta::milliseconds((secs * 1e3) as i64));
     let latest = secs.last().copied().unwrap_or(0.0);
     let text =
         format!("From claim to outcome. The latest took {}, the longest {}.", shown(latest), shown(longest));
@@ -153,7 +154,7 @@ fn verdicts(runs: &[&Run], slots: &[Slot]) -> Markup {
         all += run.tally.accepted + run.tally.rejected + run.tally.unknown + run.tally.invalid;
     }
     let text =
-        format!("Of {} with a verdict, {} were accepted.", several(all, "customer"), percent(accepted, all));
+        format!("Of {} with a verdict, {} were accepted.", counted(all, "customer"), percent(accepted, all));
     let series = vec![
         Series { name: "accepted", class: "accepted", values: of(runs, |tally| tally.accepted) },
         Series { name: "rejected", class: "rejected", values: of(runs, |tally| tally.rejected) },
@@ -190,7 +191,7 @@ fn requests(runs: &[&Run], slots: &[Slot]) -> Markup {
         id: "chart-requests",
         title: "Requests to Braze",
         unit: "requests per run",
-        text: format!("{}, of which {} repeated an earlier one.", several(all, "request"), count(repeated)),
+        text: format!("{}, of which {} repeated an earlier one.", counted(all, "request"), grouped(repeated)),
         slots,
         series,
         shares: false,

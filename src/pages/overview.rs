@@ -15,8 +15,9 @@ use super::refusal::Refusal;
 use super::shell::{self, Here, Upkeep};
 use super::state::Pages;
 use super::visitor::Visitor;
-use super::words::{about, ago, badge, count, percent, setting, several};
+use super::words::{ago, badge, percent, setting};
 use crate::config;
+use crate::figures::{about, counted, grouped};
 use crate::ledger::{Ledger, LedgerError, RunFilter};
 use crate::run::{Mode, Run, RunState};
 use crate::standing::{SyncView, standing};
@@ -76,7 +77,7 @@ pub(super) async fn show(
 }
 
 fn summary(syncs: &[Seen<'_>]) -> String {
-    let mut parts = vec![several(syncs.len() as u64, "sync")];
+    let mut parts = vec![counted(syncs.len() as u64, "sync")];
     for (number, what) in [
         (many(syncs, |sync| ["running", "waiting"].contains(&sync.view.state)), "running"),
         (many(syncs, |sync| sync.view.paused), "paused"),
@@ -172,8 +173,8 @@ fn facts(visitor: &Visitor, sync: &Seen<'_>) -> Markup {
             } }
             div { dt { "Outstanding rejections" } dd {
                 @match (&view.last_run, view.outstanding_rejections) {
-                    (Some(run), number) if number > 0 => a href={ "/runs/" (run.id) "/rejections" } { (count(number)) },
-                    (_, number) => (count(number)),
+                    (Some(run), number) if number > 0 => a href={ "/runs/" (run.id) "/rejections" } { (grouped(number)) },
+                    (_, number) => (grouped(number)),
                 }
             } }
         }
@@ -208,7 +209,7 @@ fn last_run(view: &SyncView, visitor: &Visitor) -> Markup {
         " " (badge(run.state))
         @if run.state.is_final() {
             span.line.quiet {
-                (count(tally.accepted)) " of " (several(tally.customers, "customer")) " sent"
+                (grouped(tally.accepted)) " of " (counted(tally.customers, "customer")) " sent"
                 @if points.saved > 0 { ", " (percent(points.saved, points.saved + points.sent)) " of values saved" }
             }
         }

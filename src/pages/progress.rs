@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{about, ago, count, exact, percent, several};
+use super::words::{ago, exact, percent};
+use crate::figures::{about, counted, grouped};
 use crate::run::{Phase, Run, RunState};
 
 /// What a run goes through, in order. Asking Peak is for syncs that do; settling comes between reading and sending.
@@ -71,13 +72,13 @@ fn how_far(run: &Run) -> Markup {
             @match progress.total.filter(|total| *total > 0) {
                 Some(total) => {
                     progress aria-label="Customers done" max=(total) value=(progress.done.min(total)) {}
-                    p { b.done { (count(progress.done)) } " of " (several(total, "customer"))
+                    p { b.done { (grouped(progress.done)) } " of " (counted(total, "customer"))
                         " (" (percent(progress.done.min(total), total)) ")" }
                 }
-                None => { p { b.done { (count(progress.done)) } " customers; the source does not say how many there are" } }
+                None => { p { b.done { (grouped(progress.done)) } " customers; the source does not say how many there are" } }
             }
             p.quiet {
-                @if progress.per_sec >= 1.0 { (count(progress.per_sec.round() as u64)) " per second" }
+                @if progress.per_sec >= 1.0 { (grouped(progress.per_sec.round() as u64)) " per second" }
                 @if let Some(secs) = progress.eta_secs { " · about " (about(i64::try_from(secs).unwrap_or(i64::MAX))) " to go" }
             }
         }

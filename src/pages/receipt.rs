@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::words::{bytes, count, percent, several};
+use super::words::percent;
+use crate::figures::{counted, grouped, size};
 use crate::run::{Forecast, Points, Run};
 
 pub(super) fn draw(run: &Run) -> Markup {
@@ -26,11 +27,11 @@ fn headline(run: &Run) -> Markup {
     let refused = tally.rejected + tally.unknown + tally.invalid;
     html! {
         dl.figures {
-            div { dt { "Customers accepted" } dd { (count(tally.accepted)) span.of { "of " (count(tally.changed)) " changed" } } }
-            div.(if refused > 0 { "bad" } else { "fine" }) { dt { "Refused" } dd { (count(refused))
+            div { dt { "Customers accepted" } dd { (grouped(tally.accepted)) span.of { "of " (grouped(tally.changed)) " changed" } } }
+            div.(if refused > 0 { "bad" } else { "fine" }) { dt { "Refused" } dd { (grouped(refused))
                 span.of { "rejected, unknown or invalid" } } }
-            div { dt { "Data points sent" } dd { (count(points.sent)) span.of { "in " (several(tally.requests, "request")) } } }
-            div.good { dt { "Data points saved" } dd { (count(points.saved))
+            div { dt { "Data points sent" } dd { (grouped(points.sent)) span.of { "in " (counted(tally.requests, "request")) } } }
+            div.good { dt { "Data points saved" } dd { (grouped(points.saved))
                 span.of { (percent(points.saved, points.saved + points.sent)) " of all" } } }
         }
     }
@@ -39,19 +40,19 @@ fn headline(run: &Run) -> Markup {
 fn tally(run: &Run) -> Markup {
     let tally = &run.tally;
     let rows = [
-        (0, "Rows read", count(tally.rows_read)),
-        (1, "Gave way to a later row", count(tally.collapsed)),
-        (0, "Customers", count(tally.customers)),
-        (1, "Unchanged", count(tally.unchanged)),
-        (1, "Changed", count(tally.changed)),
-        (2, "Accepted", count(tally.accepted)),
-        (2, "Rejected", count(tally.rejected)),
-        (2, "Unknown", count(tally.unknown)),
-        (1, "Invalid", count(tally.invalid)),
-        (0, "Invalid values", count(tally.invalid_values)),
-        (0, "Requests", count(tally.requests)),
-        (1, "Repeated", count(tally.retries)),
-        (0, "Bytes sent", bytes(tally.bytes_sent)),
+        (0, "Rows read", grouped(tally.rows_read)),
+        (1, "Gave way to a later row", grouped(tally.collapsed)),
+        (0, "Customers", grouped(tally.customers)),
+        (1, "Unchanged", grouped(tally.unchanged)),
+        (1, "Changed", grouped(tally.changed)),
+        (2, "Accepted", grouped(tally.accepted)),
+        (2, "Rejected", grouped(tally.rejected)),
+        (2, "Unknown", grouped(tally.unknown)),
+        (1, "Invalid", grouped(tally.invalid)),
+        (0, "Invalid values", grouped(tally.invalid_values)),
+        (0, "Requests", grouped(tally.requests)),
+        (1, "Repeated", grouped(tally.retries)),
+        (0, "Bytes sent", size(tally.bytes_sent)),
     ];
     html! {
         div.box { table.tally {
@@ -75,11 +76,11 @@ fn by_attribute(run: &Run) -> Markup {
                 th scope="col" { span.aside { "Share sent" } } } }
             tbody { @for (name, points) in &points.by_attribute { tr {
                 th scope="row" { code { (name) } }
-                td.number { (count(points.sent)) }
-                td.number { (count(points.saved)) }
+                td.number { (grouped(points.sent)) }
+                td.number { (grouped(points.saved)) }
                 td.share { (share(points)) }
             } } }
-            tfoot { tr { th scope="row" { "All" } td.number { (count(points.sent)) } td.number { (count(points.saved)) } td {} } }
+            tfoot { tr { th scope="row" { "All" } td.number { (grouped(points.sent)) } td.number { (grouped(points.saved)) } td {} } }
         } } }
     }
 }
@@ -100,9 +101,9 @@ fn forecast(plan: &Forecast) -> Markup {
     html! {
         h2 #receipt-name { "What the next run would send" }
         dl.figures {
-            div { dt { "Customers changed" } dd { (count(plan.changed)) span.of { "of " (count(plan.customers)) " read" } } }
-            div { dt { "Invalid" } dd { (count(plan.invalid)) span.of { "nothing usable to send" } } }
-            div { dt { "Data points" } dd { (count(plan.data_points)) span.of { "in " (several(plan.requests, "request")) } } }
+            div { dt { "Customers changed" } dd { (grouped(plan.changed)) span.of { "of " (grouped(plan.customers)) " read" } } }
+            div { dt { "Invalid" } dd { (grouped(plan.invalid)) span.of { "nothing usable to send" } } }
+            div { dt { "Data points" } dd { (grouped(plan.data_points)) span.of { "in " (counted(plan.requests, "request")) } } }
             div { dt { "At least" } dd { (format!("{:.1} s", plan.budget_secs)) span.of { "at the budget's pace" } } }
         }
     }

@@ -14,7 +14,8 @@ use super::refusal::Refusal;
 use super::shell::{self, Here, Upkeep};
 use super::state::Pages;
 use super::visitor::Visitor;
-use super::words::{count, exact, short_id};
+use super::words::{exact, short_id};
+use crate::figures::grouped;
 use crate::ledger::{Page, Rejection};
 use crate::run::Run;
 
@@ -58,7 +59,7 @@ fn table(rejections: &[Rejection]) -> Markup {
                 th scope="row" data-label="Customer" { code.said { (line.customer_id) } }
                 td data-label="Attribute" { @match &line.attribute { Some(name) => code { (name) }, None => span.quiet { "all" } } }
                 td data-label="Code" { code { (line.code) } span.line.quiet { (reason::rejection(&line.code)) } }
-                td.number data-label="Runs" { (count(u64::from(line.attempts))) }
+                td.number data-label="Runs" { (grouped(u64::from(line.attempts))) }
                 td data-label="First" { (exact(line.first_seen_at)) }
                 td data-label="Last" { (exact(line.last_seen_at)) }
             } } }

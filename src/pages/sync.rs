@@ -15,8 +15,9 @@ use super::refusal::Refusal;
 use super::shell::{self, Here, Upkeep};
 use super::state::Pages;
 use super::visitor::Visitor;
-use super::words::{self, ago, badge, count, encoded, exact, setting, short_id, span, took, trigger};
+use super::words::{self, ago, badge, encoded, exact, setting, short_id, took, trigger};
 use crate::config::{self, AttributeType, Identifier, OnLong, OnNull};
+use crate::figures::{grouped, length};
 use crate::ledger::{Page, RunFilter};
 use crate::run::{Mode, Run};
 
@@ -89,7 +90,7 @@ fn facts(visitor: &Visitor, sync: &Seen<'_>) -> Markup {
             div { dt { "Stale after" } dd { @match cadence.and_then(|cadence| cadence.stale_after_secs) {
                 Some(secs) => (setting(secs)), None => span.quiet { "no bound set" },
             } } }
-            div { dt { "Outstanding rejections" } dd { (count(view.outstanding_rejections)) } }
+            div { dt { "Outstanding rejections" } dd { (grouped(view.outstanding_rejections)) } }
         }
     }
 }
@@ -144,12 +145,12 @@ fn row(visitor: &Visitor, run: &Run) -> Markup {
             td data-label="State" { (badge(run.state)) }
             td data-label="Began" { (ago(run.started_at.unwrap_or(run.created_at), visitor.now)) }
             td data-label="By" { (trigger(run)) }
-            td.number data-label="Changed" { (count(tally.changed)) }
-            td.number data-label="Accepted" { (count(tally.accepted)) }
-            td.number data-label="Rejected" { (count(tally.rejected)) }
-            td.number data-label="Values sent" { (count(points.sent)) }
-            td.number data-label="Values saved" { (count(points.saved)) }
-            td.number data-label="Took" { @match took(run, visitor.now) { Some(time) => (span(time)), None => "–" } }
+            td.number data-label="Changed" { (grouped(tally.changed)) }
+            td.number data-label="Accepted" { (grouped(tally.accepted)) }
+            td.number data-label="Rejected" { (grouped(tally.rejected)) }
+            td.number data-label="Values sent" { (grouped(points.sent)) }
+            td.number data-label="Values saved" { (grouped(points.saved)) }
+            td.number data-label="Took" { @match took(run, visitor.now) { Some(time) => (length(time)), None => "–" } }
         }
     }
 }

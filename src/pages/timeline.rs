@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::words::{exact, span};
+use super::words::exact;
+use crate::figures::length;
 use crate::ledger::Delivery;
 use crate::run::{Run, RunState};
 
@@ -38,7 +39,7 @@ pub(super) fn draw(run: &Run, known: &Moments, now: DateTime<Utc>) -> Markup {
 }
 
 fn offset(time: TimeDelta) -> String {
-    if time <= TimeDelta::zero() { "start".to_owned() } else { format!("+{}", span(time)) }
+    if time <= TimeDelta::zero() { "start".to_owned() } else { format!("+{}", length(time)) }
 }
 
 fn moments(run: &Run, known: &Moments) -> Vec<Moment> {
@@ -48,7 +49,7 @@ fn moments(run: &Run, known: &Moments) -> Vec<Moment> {
         let waited = at - run.created_at;
         moments.push(Moment {
             at,
-            what: html! { "claimed by a worker" span.quiet { ", waited " (span(waited)) } },
+            what: html! { "claimed by a worker" span.quiet { ", waited " (length(waited)) } },
         });
     }
     if let Some(at) = known.last_answer_at {
@@ -58,7 +59,7 @@ fn moments(run: &Run, known: &Moments) -> Vec<Moment> {
         let took = run.started_at.map(|from| at - from);
         moments.push(Moment { at, what: html! {
             b { (run.state) }
-            @if let Some(took) = took { span.quiet { ", " (span(took)) " after it was claimed" } }
+            @if let Some(took) = took { span.quiet { ", " (length(took)) " after it was claimed" } }
             @if run.state == RunState::Succeeded || run.state == RunState::Partial { span.quiet { "; outcome and watermark committed together" } }
         } });
     }

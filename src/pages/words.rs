@@ -1,28 +1,10 @@
-//! Numbers, times and states as people read them.
+//! Times, states and shares as they stand on a page.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
+use crate::figures::relative;
 use crate::run::{Mode, Run, RunId, RunState, TriggerKind};
-
-/// `10000` as `10,000`.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 customer`, `2 customers`.
-pub(super) fn several(number: u64, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", count(number))
-}
 
 /// `12,300` as `12.3k`: for axes.
 pub(super) fn short(number: f64) -> String {
@@ -37,16 +19,6 @@ pub(super) fn short(number: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// `1.2 MB`, in powers of ten.
-pub(super) fn bytes(number: u64) -> String {
-    match number {
-        0..1_000 => format!("{number} B"),
-        1_000..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
-        _ => format!("{:.2} GB", number as f64 / 1e9),
-    }
-}
-
 /// A share, with as many decimals as tell it from all and nothing.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
@@ -58,29 +30,6 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
         share if part < whole && share > 99.9 => "over 99.9 %".to_owned(),
         share if share.fract() == 0.0 => format!("{share:.0} %"),
         share => format!("{share:.1} %"),
-    }
-}
-
-/// How long something took.
-pub(super) fn span(time: TimeDelta) -> String {
-    let millis = time.num_milliseconds().max(0);
-    let secs = millis / 1_000;
-    match secs {
-        0 => format!("{millis} ms"),
-        1..60 => format!("{}.{} s", secs, millis % 1_000 / 100),
-        60..3_600 => format!("{} min {} s", secs / 60, secs % 60),
-        3_600..172_800 => format!("{} h {} min", secs / 3_600, secs % 3_600 / 60),
-        _ => format!("{} d {} h", secs / 86_400, secs % 86_400 / 3_600),
-    }
-}
-
-/// About how long: the greatest unit alone.
-pub(super) fn about(secs: i64) -> String {
-    match secs.max(0) {
-        secs @ 0..60 => format!("{secs} s"),
-        secs @ 60..3_600 => format!("{} min", secs / 60),
-        secs @ 3_600..172_800 => format!("{} h", secs / 3_600),
-        secs => format!("{} d", secs / 86_400),
     }
 }
 
@@ -101,13 +50,7 @@ pub(super) fn stamp(at: DateTime<Utc>) -> String {
 
 /// An instant, as far from now as people count it; the instant itself on request.
 pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    let secs = (now - at).num_seconds();
-    let text = match secs {
-        ..-1 => format!("in {}", about(-secs)),
-        -1..3 => "just now".to_owned(),
-        _ => format!("{} ago", about(secs)),
-    };
-    html! { time datetime=(machine(at)) title={ (stamp(at)) " UTC" } { (text) } }
+    html! { time datetime=(machine(at)) title={ (stamp(at)) " UTC" } { (relative(at, now)) } }
 }
 
 /// An instant in full.
@@ -171,19 +114,15 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_true() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 250.0, 1_250.0, 20_000.0, 2.5e6].map(short), ["0", "250", "1.25k", "20k", "2.5M"]);
         assert_eq!(
             [(0, 0), (1, 3), (1, 100_000), (99_999, 100_000), (3, 3)].map(|(a, b)| percent(a, b)),
             ["–", "33.3 %", "under 0.1 %", "over 99.9 %", "100 %"]
         );
-        assert_eq!([900, 12_345_678].map(bytes), ["900 B", "12.3 MB"]);
     }
 
     #[test]
-    fn times_have_their_unit() {
-        let texts = [12, 1_250, 61_000, 3_660_000, 180_000_000].map(|ms| span(TimeDelta::milliseconds(ms)));
-        assert_eq!(texts, ["12 ms", "1.2 s", "1 min 1 s", "1 h 1 min", "2 d 2 h"]);
+    fn settings_have_their_unit() {
         assert_eq!([93_600, 604_800, 90, 7].map(setting), ["26 h", "7 d", "90 s", "7 s"]);
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank; what is not listed does not exist.
-const RANKS: [(&str, u8); 26] = [
+const RANKS: [(&str, u8); 27] = [
     ("main", 5),
     ("cli", 5),
     ("app", 4),
@@ -24,6 +24,7 @@ const RANKS: [(&str, u8); 26] = [
     ("share", 0),
     ("customer", 0),
     ("clock", 0),
+    ("figures", 0),
     ("http", 0),
     ("postgres", 0),
     ("config", 0),

@@ -6,8 +6,8 @@ use super::answers::Answers;
 use super::column::Looks;
 use super::look::{Look, Seen};
 use crate::cli::receipt::bare;
-use crate::cli::words::{counted, grouped};
 use crate::customer::Kind;
+use crate::figures::{counted, grouped};
 
 /// Fewer rows do not tell that a column never changes.
 const ROWS_THAT_TELL: usize = 20;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::answers::{Answers, URL_VARIABLE};
 use super::look::Look;
 use super::proposal::{Choice, Left, Proposal, key_why};
-use crate::cli::words::counted;
 use crate::config::SourceKind;
+use crate::figures::counted;
 
 /// Columns as they are looked at, before anything is proposed.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cli::print::{Ink, Paper};
 use crate::cli::receipt::{bare, right_align};
-use crate::cli::words::{counted, grouped};
+use crate::figures::{counted, grouped};
 
 /// Examples shown of what is not confirmed.
 const EXAMPLES: usize = 20;

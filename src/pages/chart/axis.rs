@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::{HEIGHT, INNER_HEIGHT, INNER_WIDTH, LEFT, RIGHT, TOP, WIDTH, length};
+use super::{HEIGHT, INNER_HEIGHT, INNER_WIDTH, LEFT, RIGHT, TOP, WIDTH, coordinate};
 
 /// Steps an axis has at most; more are in the way.
 const STEPS: f64 = 4.0;
@@ -47,9 +47,9 @@ impl Axis {
         html! {
             @for n in 0..=steps {
                 @let value = f64::from(n) * self.step;
-                @let y = length(self.y(value));
+                @let y = coordinate(self.y(value));
                 line.(if n == 0 { "ground" } else { "grid" }) x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y) y2=(y) {}
-                text.up x=(LEFT - 6.0) y=(length(self.y(value) + 4.0)) { ((self.label)(value)) }
+                text.up x=(LEFT - 6.0) y=(coordinate(self.y(value) + 4.0)) { ((self.label)(value)) }
             }
         }
     }
@@ -71,8 +71,8 @@ pub(super) fn times(at: &[(f64, DateTime<Utc>)]) -> Markup {
         @for (index, (x, time)) in at.iter().enumerate() {
             @let place = match x / INNER_WIDTH { part if part < 0.1 => "begin", part if part > 0.9 => "end", _ => "mid" };
             @let class = if index == 0 || index == last_index { place.to_owned() } else { format!("{place} minor") };
-            text class={ "along " (class) } x=(length(LEFT + x)) y=(HEIGHT - 12.0) { (time.format(form)) }
-            line.tick x1=(length(LEFT + x)) x2=(length(LEFT + x)) y1=(TOP + INNER_HEIGHT) y2=(TOP + INNER_HEIGHT + 4.0) {}
+            text class={ "along " (class) } x=(coordinate(LEFT + x)) y=(HEIGHT - 12.0) { (time.format(form)) }
+            line.tick x1=(coordinate(LEFT + x)) x2=(coordinate(LEFT + x)) y1=(TOP + INNER_HEIGHT) y2=(TOP + INNER_HEIGHT + 4.0) {}
         }
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::axis::{Axis, times};
-use super::{Figure, INNER_HEIGHT, INNER_WIDTH, LEFT, TOP, length};
+use super::{Figure, INNER_HEIGHT, INNER_WIDTH, LEFT, TOP, coordinate};
 use crate::pages::words::stamp;
 use crate::run::RunId;
 
@@ -86,7 +86,7 @@ impl Bars<'_> {
 
     fn column(&self, n: usize, slot: &Slot, axis: &Axis, sum: f64) -> Markup {
         let width = (self.width() * 0.74).min(self.width() - 1.0);
-        let x = length(LEFT + self.middle(n) - width / 2.0);
+        let x = coordinate(LEFT + self.middle(n) - width / 2.0);
         let part = |value: f64| if self.shares && sum > 0.0 { value * 100.0 / sum } else { value };
         let mut ground = TOP + INNER_HEIGHT;
         let mut rects = Vec::new();
@@ -98,7 +98,7 @@ impl Bars<'_> {
             // What is there is seen, however little of the whole it is.
             let height = axis.height(part(value)).max(1.5);
             ground -= height;
-            rects.push((series.class, length(ground.max(0.0)), length(height)));
+            rects.push((series.class, coordinate(ground.max(0.0)), coordinate(height)));
         }
         let values: Vec<String> = self
             .series
@@ -109,7 +109,7 @@ impl Bars<'_> {
             g {
                 title { (stamp(slot.at)) ": " (values.join(", ")) }
                 @for (class, y, height) in &rects {
-                    rect class={ "bar " (class) } x=(x) y=(y) width=(length(width)) height=(height) {}
+                    rect class={ "bar " (class) } x=(x) y=(y) width=(coordinate(width)) height=(height) {}
                 }
             }
         }

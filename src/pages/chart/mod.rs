@@ -24,8 +24,8 @@ const BOTTOM: f64 = 34.0;
 const INNER_WIDTH: f64 = WIDTH - LEFT - RIGHT;
 const INNER_HEIGHT: f64 = HEIGHT - TOP - BOTTOM;
 
-/// A length, to a tenth: finer is not seen, and longer to send.
-fn length(value: f64) -> String {
+/// A coordinate or a length, to a tenth: finer is not seen, and longer to send.
+fn coordinate(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }

@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::axis::{Axis, times};
-use super::{Figure, INNER_HEIGHT, INNER_WIDTH, LEFT, RIGHT, TOP, WIDTH, length};
-use crate::pages::words::{about, span, stamp};
+use super::{Figure, INNER_HEIGHT, INNER_WIDTH, LEFT, RIGHT, TOP, WIDTH, coordinate};
+use crate::figures::{about, length};
+use crate::pages::words::stamp;
 
 /// Times along the ground.
 const TIMES: i32 = 4;
@@ -32,11 +33,16 @@ pub(in crate::pages) fn standstill(
     let mut line = String::new();
     for ((from, to), gap) in moved.iter().zip(&ends).zip(&gaps) {
         let start = if line.is_empty() { 'M' } else { 'L' };
-        let (x1, x2) = (length(x(*from)), length(x(*to)));
-        let _ = write!(line, "{start}{x1} {}L{x2} {}", length(axis.y(0.0)), length(axis.y(in_units(*gap))));
+        let (x1, x2) = (coordinate(x(*from)), coordinate(x(*to)));
+        let _ = write!(
+            line,
+            "{start}{x1} {}L{x2} {}",
+            coordinate(axis.y(0.0)),
+            coordinate(axis.y(in_units(*gap)))
+        );
     }
-    let ground = length(TOP + INNER_HEIGHT);
-    let area = format!("{line}L{} {ground}L{} {ground}Z", length(x(now)), length(LEFT));
+    let ground = coordinate(TOP + INNER_HEIGHT);
+    let area = format!("{line}L{} {ground}L{} {ground}Z", coordinate(x(now)), coordinate(LEFT));
     let along = (0..TIMES).map(|n| {
         let part = f64::from(n) / f64::from(TIMES - 1);
         (INNER_WIDTH * part, first + (now - first) * n / (TIMES - 1))
@@ -49,24 +55,24 @@ pub(in crate::pages) fn standstill(
         path.line d=(line) {}
         @if let Some(bound) = bound {
             @let y = axis.y(in_units(bound));
-            line.bound x1=(LEFT) x2=(WIDTH - RIGHT) y1=(length(y)) y2=(length(y)) {}
-            text.bound x=(LEFT + 6.0) y=(length(if y < TOP + 16.0 { y + 15.0 } else { y - 5.0 })) {
+            line.bound x1=(LEFT) x2=(WIDTH - RIGHT) y1=(coordinate(y)) y2=(coordinate(y)) {}
+            text.bound x=(LEFT + 6.0) y=(coordinate(if y < TOP + 16.0 { y + 15.0 } else { y - 5.0 })) {
                 "stale after " (about(bound.num_seconds()))
             }
         }
     };
     let against =
-        bound.map_or(String::new(), |bound| format!(" The sync counts as stale after {}.", span(bound)));
+        bound.map_or(String::new(), |bound| format!(" The sync counts as stale after {}.", length(bound)));
     let text = format!(
         "The watermark has stood still for {}; the longest was {}.{against}",
-        span(standing),
-        span(longest)
+        length(standing),
+        length(longest)
     );
     let table = html! {
         table {
             thead { tr { th scope="col" { "Moved (UTC)" } th.number scope="col" { "then stood still for" } } }
             tbody { @for (at, gap) in moved.iter().zip(&gaps).rev() {
-                tr { th scope="row" { (stamp(*at)) } td.number { (span(*gap)) } }
+                tr { th scope="row" { (stamp(*at)) } td.number { (length(*gap)) } }
             } }
         }
     };

@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::pages::words::{count, stamp};
+use crate::figures::grouped;
+use crate::pages::words::stamp;
 use crate::run::{Run, RunState};
 
 /// Runs shown.
@@ -38,7 +39,7 @@ fn column(run: &Run, x: f64, most: u64) -> Markup {
     let y = HEIGHT - height;
     html! {
         g {
-            title { (stamp(run.created_at)) " " (run.state) ", " (count(run.tally.changed)) " changed" }
+            title { (stamp(run.created_at)) " " (run.state) ", " (grouped(run.tally.changed)) " changed" }
             rect class={ "bar " (run.state) } x=(x) y=(y) width=(BAR) height=(height) {}
             @if run.state == RunState::Partial {
                 rect.bar.cap x=(x) y=(y - 5.0) width=(BAR) height="4" {}

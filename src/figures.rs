@@ -1,9 +1,9 @@
-//! Numbers, sizes and times as a person says them: the same in every command.
+//! Numbers, sizes and times as a person reads them: the same in every command and on every page.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// `10000` as `10,000`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -16,13 +16,13 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// So many of something: `1 customer`, `2,000 customers`.
-pub(super) fn counted(number: u64, one: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", grouped(number))
 }
 
 /// Bytes in steps of a thousand: `999 B`, `12.3 kB`, `4.0 GB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1_000 {
         return format!("{bytes} B");
     }
@@ -38,7 +38,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A length of time: `42 ms`, `3.2 s`, `2 min 5 s`, `1 h 20 min`, `3 days`.
-pub(super) fn length(of: TimeDelta) -> String {
+pub(crate) fn length(of: TimeDelta) -> String {
     let millis = of.num_milliseconds().max(0);
     match millis / 1_000 {
         0 => format!("{millis} ms"),
@@ -53,21 +53,27 @@ fn two(great: i64, unit: &str, small: i64, below: &str) -> String {
     if small == 0 { format!("{great} {unit}") } else { format!("{great} {unit} {small} {below}") }
 }
 
-/// An instant seen from `now`: `just now`, `12 s ago`, `3 min ago`, `in 2 h`, `5 days ago`.
-pub(super) fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let secs = (now - at).num_seconds();
-    let about = match secs.abs() {
-        secs if secs < 2 => return "just now".to_owned(),
-        secs if secs < 60 => format!("{secs} s"),
-        secs if secs < 3_600 => format!("{} min", secs / 60),
-        secs if secs < 48 * 3_600 => format!("{} h", secs / 3_600),
+/// About how long: the greatest unit alone.
+pub(crate) fn about(secs: i64) -> String {
+    match secs.max(0) {
+        secs @ 0..60 => format!("{secs} s"),
+        secs @ 60..3_600 => format!("{} min", secs / 60),
+        secs @ 3_600..172_800 => format!("{} h", secs / 3_600),
         secs => format!("{} days", secs / 86_400),
-    };
-    if secs < 0 { format!("in {about}") } else { format!("{about} ago") }
+    }
+}
+
+/// An instant seen from `now`: `just now`, `12 s ago`, `3 min ago`, `in 2 h`, `5 days ago`.
+pub(crate) fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    match (now - at).num_seconds() {
+        secs @ ..-1 => format!("in {}", about(-secs)),
+        -1..2 => "just now".to_owned(),
+        secs => format!("{} ago", about(secs)),
+    }
 }
 
 /// An instant to the second, in UTC.
-pub(super) fn instant(at: DateTime<Utc>) -> String {
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
