@@ -64,7 +64,8 @@ impl Postgres {
     }
 
     fn place(port: Option<u16>, settings: &'static str) -> Self {
-        let folder = tempfile::Builder::new().prefix("pb").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("pb").tempdir_in(roomy_place()).expect("a temporary folder");
         let is_root =
             std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
         if is_root {
@@ -183,6 +184,15 @@ impl Drop for Postgres {
         // A test may have stopped it itself.
         self.try_command("pg_ctl", &["stop", "-m", "immediate", "-w", "-t", "60"]);
     }
+}
+
+/// Where a cluster's thousand files are made: in memory where there is plenty, which may be ten times as fast as a
+/// disk. A container's 64 MiB are not enough.
+fn roomy_place() -> PathBuf {
+    const PLENTY: u64 = 4 << 30;
+    let memory = PathBuf::from("/dev/shm");
+    let free = rustix::fs::statvfs(&memory).map_or(0, |room| room.f_bavail * room.f_frsize);
+    if free >= PLENTY { memory } else { std::env::temp_dir() }
 }
 
 /// A folder with all that is in it, for the same owner.
