@@ -265,6 +265,8 @@ impl State {
 }
 
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod together;

@@ -88,9 +88,14 @@ impl Chunk {
 
     /// The key of customer `index`, as Braze takes it; of a bad key, what can be shown of it.
     pub fn key(&self, index: usize) -> &str {
+        std::str::from_utf8(self.key_bytes(index)).expect("keys are checked when pushed")
+    }
+
+    /// The same as bytes, by which keys are ordered, compared and hashed.
+    pub fn key_bytes(&self, index: usize) -> &[u8] {
         let customer = &self.customers[index];
         let (start, len) = (customer.key_start as usize, customer.key_len as usize);
-        std::str::from_utf8(&self.bytes[start..start + len]).expect("keys are checked when pushed")
+        &self.bytes[start..start + len]
     }
 
     /// The cells of customer `index`, one per mapped attribute.
@@ -202,7 +207,9 @@ impl ChunkBuilder {
     }
 
     fn is_last(&self, key: &str) -> bool {
-        !self.is_empty() && !self.last_is_unusable() && self.chunk.key(self.chunk.len() - 1) == key
+        !self.is_empty()
+            && !self.last_is_unusable()
+            && self.chunk.key_bytes(self.chunk.len() - 1) == key.as_bytes()
     }
 
     /// Adds one row; `value` gives the value of the mapped attribute at an index.

@@ -68,7 +68,7 @@ pub(super) fn in_key_order(chunk: &Chunk) -> Vec<u32> {
     let is_usable = |index: &u32| chunk.customers()[*index as usize].bad != Some(Code::BadKey);
     let all = 0..u32::try_from(chunk.len()).expect("a chunk has thousands");
     let mut order: Vec<u32> = all.filter(is_usable).collect();
-    order.sort_unstable_by_key(|index| chunk.key(*index as usize));
+    order.sort_unstable_by_key(|index| chunk.key_bytes(*index as usize));
     order
 }
 
@@ -106,7 +106,7 @@ fn walk<'c>(
     let mut row = rows.next()?;
     for (done, index) in order.iter().enumerate() {
         let index = *index as usize;
-        let key = chunk.key(index).as_bytes();
+        let key = chunk.key_bytes(index);
         for passed in 0.. {
             match row {
                 None => return Ok(&[]),

@@ -100,7 +100,7 @@ impl Differ {
     fn customer(&mut self, chunk: &Chunk, index: usize, sent: Option<Sent<'_>>) {
         let customer = chunk.customers()[index];
         self.count_read(&customer);
-        let key = chunk.key(index);
+        let key = chunk.key_bytes(index);
         match customer.bad {
             Some(code) => self.refuse(key, code, sent),
             None => self.values_of(chunk, index, key, sent),
@@ -150,38 +150,44 @@ impl Differ {
     }
 
     /// A customer of whom nothing can be sent.
-    fn refuse(&mut self, key: &str, code: Code, sent: Option<Sent<'_>>) {
+    fn refuse(&mut self, key: &[u8], code: Code, sent: Option<Sent<'_>>) {
         self.counted.tally.invalid += 1;
         if code == Code::BadKey {
-            let held = self.keyless.hold(key.as_bytes());
+            let held = self.keyless.hold(key);
             self.keyless.note_rejection(held, None, code);
             if self.keyless.is_full_of_notes() {
                 self.hand_on_keyless();
             }
             return;
         }
-        let held = self.pending.hold(key.as_bytes());
+        let held = self.pending.hold(key);
         self.pending.note_rejection(held.clone(), None, code);
         let (digests, flag) = sent.map_or((&[][..], Flag::default()), |sent| (sent.digests.0, sent.flag));
         let digests = self.pending.hold(digests);
         self.pending.note_row(held, digests, Flag { rejected: true, ..flag });
     }
 
-    fn values_of(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) {
+    fn values_of(&mut self, chunk: &Chunk, index: usize, key: &[u8], sent: Option<Sent<'_>>) {
         let compared = self.compare_values(chunk, index, key, sent);
         if self.values.is_empty() {
             self.nothing_to_send(key, sent, &compared);
         } else {
-            self.update(chunk, key, sent, &compared);
+            self.update(chunk, index, sent, &compared);
         }
     }
 
     /// Leaves in `self.values` what has to go.
-    fn compare_values(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) -> Compared {
+    fn compare_values(
+        &mut self,
+        chunk: &Chunk,
+        index: usize,
+        key: &[u8],
+        sent: Option<Sent<'_>>,
+    ) -> Compared {
         let in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
         let everything = in_doubt || self.forced.covers(key);
         let digests = sent.map_or(Digests(&[]), |sent| sent.digests);
-        let hasher = self.hasher.customer(key.as_bytes());
+        let hasher = self.hasher.customer(key);
         let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
         let mut compared = Compared::default();
         self.values.clear();
@@ -236,12 +242,12 @@ impl Differ {
         self.resend.as_ref().zip(phase).is_some_and(|(resend, phase)| resend.is_due(phase, known.run))
     }
 
-    fn invalid_value(&mut self, key: &str, attribute: u16, code: Code) {
+    fn invalid_value(&mut self, key: &[u8], attribute: u16, code: Code) {
         self.counted.tally.invalid_values += 1;
         if let Some(foreseen) = self.counted.foreseen.get_mut(usize::from(attribute)) {
             foreseen.invalid += 1;
         }
-        let held = self.pending.hold(key.as_bytes());
+        let held = self.pending.hold(key);
         self.pending.note_rejection(held, Some(attribute), code);
     }
 
@@ -256,7 +262,7 @@ impl Differ {
         }
     }
 
-    fn nothing_to_send(&mut self, key: &str, sent: Option<Sent<'_>>, compared: &Compared) {
+    fn nothing_to_send(&mut self, key: &[u8], sent: Option<Sent<'_>>, compared: &Compared) {
         let tally = &mut self.counted.tally;
         if compared.was_sent_by_this_run {
             tally.changed += 1;
@@ -269,7 +275,7 @@ impl Differ {
         let flag = sent.map_or(Flag::default(), |sent| sent.flag);
         let flag_now = Flag { in_doubt: false, rejected: compared.has_invalid };
         if flag != flag_now {
-            let held = self.pending.hold(key.as_bytes());
+            let held = self.pending.hold(key);
             let digests = self.pending.hold(sent.map_or(&[], |sent| sent.digests.0));
             self.forget_doubtful(digests.start);
             self.pending.note_row(held, digests, flag_now);
@@ -277,9 +283,10 @@ impl Differ {
         self.clear_if_flagged(key, flag);
     }
 
-    fn update(&mut self, chunk: &Chunk, key: &str, sent: Option<Sent<'_>>, compared: &Compared) {
+    fn update(&mut self, chunk: &Chunk, index: usize, sent: Option<Sent<'_>>, compared: &Compared) {
+        let key = chunk.key(index);
         self.counted.tally.changed += 1;
-        self.clear_if_flagged(key, sent.map_or(Flag::default(), |sent| sent.flag));
+        self.clear_if_flagged(key.as_bytes(), sent.map_or(Flag::default(), |sent| sent.flag));
         let portion = &mut self.pending;
         let held = portion.hold(key.as_bytes());
         let (before, after) = portion.hold_packed(sent.map_or(&[], |sent| sent.digests.0));
@@ -304,9 +311,9 @@ impl Differ {
         }
     }
 
-    fn clear_if_flagged(&mut self, key: &str, flag: Flag) {
+    fn clear_if_flagged(&mut self, key: &[u8], flag: Flag) {
         if flag != Flag::default() {
-            let held = self.pending.hold(key.as_bytes());
+            let held = self.pending.hold(key);
             self.pending.note_cleared(held);
         }
     }

@@ -54,11 +54,11 @@ pub(super) enum Forced {
 }
 
 impl Forced {
-    pub(super) fn covers(&self, customer: &str) -> bool {
+    pub(super) fn covers(&self, customer: &[u8]) -> bool {
         match self {
             Self::Nobody => false,
             Self::Everybody => true,
-            Self::These(keys) => keys.contains(customer),
+            Self::These(keys) => std::str::from_utf8(customer).is_ok_and(|customer| keys.contains(customer)),
         }
     }
 }

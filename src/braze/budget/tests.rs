@@ -18,9 +18,14 @@ async fn starts(budget: &Budget, secs: u64, tick: Duration) -> Vec<Instant> {
 }
 
 pub(super) fn most_in(starts: &[Instant], window: Duration) -> usize {
-    let from =
-        |first: usize| starts[first..].iter().take_while(|start| **start - starts[first] < window).count();
-    (0..starts.len()).map(from).max().unwrap_or(0)
+    let mut first = 0;
+    let up_to = |last: usize| {
+        while starts[last] - starts[first] >= window {
+            first += 1;
+        }
+        last + 1 - first
+    };
+    (0..starts.len()).map(up_to).max().unwrap_or(0)
 }
 
 #[tokio::test(start_paused = true)]
