@@ -102,6 +102,25 @@ async fn a_replica_that_slept_past_its_lease_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_a_failover_forgot_changes_nothing() {
+    let bed = bed().await;
+    let run = queue(&bed.ledger, Mode::Delta).await;
+    let mut forgotten = claim(&bed.ledger).await;
+    let database = PgPool::connect_lazy(&bed.url).expect("an address");
+    // As the standby has it that was promoted before it heard of the claim.
+    sqlx::query(
+        "update peak_braze.runs set state = 'queued', attempt = 0, epoch = 0, lease_expires_at = null",
+    )
+    .execute(&database)
+    .await
+    .expect("set back");
+    let other = claim(&bed.replica().await).await;
+    assert_eq!((other.run.id, other.run.attempt), (run, 1));
+    assert_ne!(other.epoch, forgotten.epoch);
+    assert!(is_lost(bed.ledger.heartbeat(&mut forgotten).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn identical_deliveries_to_two_replicas_are_one_run() {
     let bed = bed().await;
     let replicas = [bed.ledger.clone(), bed.replica().await];
