@@ -6,15 +6,15 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::clock::Clock;
 use peak_braze::config::{self, NotifyEvent};
-use peak_braze::ledger::{Finish, Ledger, LedgerError, Notice, Recorded, Subscriber};
-use peak_braze::run::{Mode, RunState};
+use peak_braze::ledger::{Finish, Group, Ledger, LedgerError, Notice, Recorded, Subscriber};
+use peak_braze::run::{Mode, Progress, RunState};
 use peak_braze::share::Ask;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::ledger_suite::{
-    LEASE_SECS, SYNC, Time, claim, deliver, delivery, ending, finish, is_lost, outlast_the_lease, queue,
-    start, state, try_claim,
+    LEASE_SECS, SYNC, Time, checkpoint, claim, deliver, delivery, ending, finish, is_lost, outlast_the_lease,
+    queue, start, state, try_claim,
 };
 use crate::support::postgres::Postgres;
 
@@ -118,6 +118,33 @@ async fn a_claim_that_a_failover_forgot_changes_nothing() {
     assert_eq!((other.run.id, other.run.attempt), (run, 1));
     assert_ne!(other.epoch, forgotten.epoch);
     assert!(is_lost(bed.ledger.heartbeat(&mut forgotten).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_run_sent_last_is_the_same_moment_by_every_replicas_clock() {
+    let bed = bed().await;
+    queue(&bed.ledger, Mode::Delta).await;
+    let lease = claim(&bed.ledger).await;
+    let target = bed.ledger.target(SYNC, "braze", &["churn"]).await.expect("a target").number;
+    // The database's clock stays where it is: the sender's is ten minutes ahead, the next one's is right.
+    bed.time.clock.advance(TimeDelta::minutes(10));
+    let kept = checkpoint(1);
+    let group = Group {
+        in_flight: None,
+        sent: Vec::new(),
+        rejections: Vec::new(),
+        cleared: Vec::new(),
+        checkpoint: &kept,
+        progress: Progress::default(),
+        sent_at: Some(bed.time.now() - TimeDelta::seconds(2)),
+    };
+    bed.ledger.record_group(&lease, target, group).await.expect("recorded");
+    bed.time.clock.set(start());
+    let last_sent = bed.ledger.sync_state(SYNC).await.expect("a ledger").last_sent;
+    assert_eq!(last_sent, Some((start() - TimeDelta::seconds(2), lease.number)));
+    bed.time.clock.advance(TimeDelta::minutes(-10));
+    let by_one_behind = bed.ledger.sync_state(SYNC).await.expect("a ledger").last_sent;
+    assert_eq!(by_one_behind.map(|(at, _)| bed.time.now() - at), Some(TimeDelta::seconds(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
