@@ -148,6 +148,16 @@ async fn when_a_run_sent_last_is_the_same_moment_by_every_replicas_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_clock_is_ahead_prunes_nothing_before_its_time() {
+    let bed = bed().await;
+    let run = queue(&bed.ledger, Mode::Delta).await;
+    finish(&bed.ledger, claim(&bed.ledger).await, RunState::Succeeded).await;
+    bed.time.clock.advance(TimeDelta::days(400));
+    assert_eq!(bed.ledger.prune().await.expect("pruned").rows, 0);
+    assert_eq!(state(&bed.ledger, run).await, RunState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn identical_deliveries_to_two_replicas_are_one_run() {
     let bed = bed().await;
     let replicas = [bed.ledger.clone(), bed.replica().await];
