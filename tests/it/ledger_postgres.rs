@@ -1,5 +1,6 @@
 //! A ledger on PostgreSQL: the suite, and what replicas that share one can do to each other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -232,6 +233,25 @@ async fn a_share_moves_once_it_can_no_longer_be_used_and_a_hold_is_everybodys() 
     // The first has been silent past its share's end and a window; what it had is free again.
     bed.time.advance(TimeDelta::seconds(5)).await;
     assert_eq!(deal(&other, ask(2, 150, 300)).await.share, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_of_a_large_table_reads_some_of_it_and_of_a_small_target_all() {
+    let bed = bed().await;
+    let database = PgPool::connect_lazy(&bed.url).expect("an address");
+    let fill = "insert into peak_braze.sent (target, customer_id, digests)
+                  select 1, 'c-' || n, '\\x00'::bytea from generate_series(1, 60000) as n
+                  union all select 2, 'd-' || n, '\\x00'::bytea from generate_series(1, 30) as n;
+                analyze peak_braze.sent";
+    sqlx::raw_sql(fill).execute(&database).await.expect("filled");
+    let drawn = async |target| {
+        let sample = bed.ledger.sample(target, 100).await.expect("a sample");
+        sample.into_iter().map(|one| one.customer_id).collect::<BTreeSet<_>>()
+    };
+    let (large, again, small) = (drawn(1).await, drawn(1).await, drawn(2).await);
+    assert_eq!((large.len(), again.len(), small.len()), (100, 100, 30));
+    assert_ne!(large, again, "another one each time");
+    assert!(large.iter().all(|id| id.starts_with("c-")) && small.iter().all(|id| id.starts_with("d-")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
