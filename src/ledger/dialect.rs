@@ -79,6 +79,14 @@ macro_rules! fragment {
     (postgres skip) => {
         " for update skip locked"
     };
+    // An epoch that no claim of the run had. After a failover the server may know nothing of the last claim, and one
+    // more than the epoch it knows is that claim's: so it is the time, in microseconds.
+    (sqlite next_epoch) => {
+        "epoch + 1"
+    };
+    (postgres next_epoch) => {
+        "greatest(epoch + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)"
+    };
     // The texts, or the numbers, of a JSON list.
     (sqlite texts $of:literal) => {
         concat!("(select value from json_each(", $of, "))")

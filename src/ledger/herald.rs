@@ -29,7 +29,7 @@ const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration
 
 /// After so much silence it is asked whether anybody is still there; a poll covers what is lost until then.
 const ASK_AFTER: Duration = Duration::from_secs(30);
-/// How long the answer to that may take.
+/// How long the answer to that may take, and those with which listening begins.
 const WORD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells of changes.
@@ -109,7 +109,7 @@ impl Herald {
         let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
         let Ok(mut listener) = PgListener::connect_with(&pool).await else { return false };
         listener.eager_reconnect(false);
-        if !has_own_session(&mut listener, &name).await || listener.listen(CHANNEL).await.is_err() {
+        if !tokio::time::timeout(WORD_TIMEOUT, listens(&mut listener, &name)).await.unwrap_or(false) {
             return false;
         }
         // Whatever was told while nobody listened.
@@ -141,6 +141,11 @@ impl Herald {
 
 async fn is_there(listener: &mut PgListener) -> bool {
     matches!(tokio::time::timeout(WORD_TIMEOUT, listener.execute("select 1")).await, Ok(Ok(_)))
+}
+
+/// Whether it listens from now on.
+async fn listens(listener: &mut PgListener, name: &str) -> bool {
+    has_own_session(listener, name).await && listener.listen(CHANNEL).await.is_ok()
 }
 
 /// Whether the server's session is the listener's alone, so that it may listen.

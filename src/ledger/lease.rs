@@ -33,7 +33,7 @@ pub struct Lease {
     pub run: Run,
     /// The run's number: ascending, and what digests are stamped with.
     pub number: u32,
-    /// Which claim of the run this is.
+    /// Which claim of the run this is: ascending, and never given twice.
     pub epoch: i64,
     /// Until when it holds, as of the claim or the last heartbeat.
     pub expires: Moment,
@@ -150,15 +150,9 @@ impl Ledger {
         )
         .map_err(LedgerError::during("claim"))?;
         let Some(number) = number else { return Ok(None) };
-        let row: Option<RunRow> = fetch_optional!(tx, query_as(concat!(
-            "-- ledger::take
-             update runs set state = 'running', attempt = attempt + 1, epoch = epoch + 1,
-               crashes = crashes + case when lease_expires_at is null then 0 else 1 end, lease_expires_at = $2,
-               throttled_until = null, started_at = coalesce(started_at, $3)
-             where number = $1 returning ",
-            run_columns!()
-        ), number, At(self.lease_from(now)), At(now)))
-        .map_err(LedgerError::during("claim"))?;
+        let row: Option<RunRow> =
+            fetch_optional!(tx, query_as(TAKE, number, At(self.lease_from(now)), At(now)))
+                .map_err(LedgerError::during("claim"))?;
         let Some(row) = row else { return Ok(None) };
         let id = RunId(row.id);
         let deliveries = deliveries_of(&mut tx, id).await?;
@@ -337,6 +331,16 @@ const SHOW_WAITING: Text = text! {
        progress = "
     [progress_phase "$4"]
     " where id = $1 and epoch = $2 and state in ('running', 'waiting')"
+};
+
+const TAKE: Text = text! {
+    "-- ledger::take
+     update runs set state = 'running', attempt = attempt + 1, epoch = "
+    [next_epoch]
+    ", crashes = crashes + case when lease_expires_at is null then 0 else 1 end, lease_expires_at = $2,
+       throttled_until = null, started_at = coalesce(started_at, $3)
+     where number = $1 returning "
+    {run_columns}
 };
 
 /// A run that was claimed.

@@ -24,11 +24,13 @@ pub struct Pruned {
 
 impl Ledger {
     /// Removes runs, deliveries, settled rejections and Idempotency-Keys past retention, in small steps. A run stays
-    /// as long as a delivery that it answers for.
+    /// as long as a delivery that it answers for. By the clock that replicas share: what one of them removes is gone
+    /// for all.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; what was removed by then stays removed.
-    pub async fn prune(&self, now: DateTime<Utc>) -> Result<Pruned, LedgerError> {
+    pub async fn prune(&self) -> Result<Pruned, LedgerError> {
+        let now = self.read("prune").await?.now("prune").await?;
         let days = |days: u32| now - TimeDelta::days(i64::from(days));
         let kept = days(self.0.retention_days);
         let deliveries_kept = days(self.0.retention_days.max(DELIVERY_DAYS));

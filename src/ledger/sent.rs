@@ -266,6 +266,8 @@ impl Ledger {
             .map_err(&during)?;
         }
         if let Some(sent_at) = group.sent_at {
+            // How long ago that was by the caller's clock, by the clock that replicas share.
+            let sent_at = now - (self.0.clock.now() - sent_at);
             execute!(
                 tx,
                 "-- ledger::record_group

@@ -1,6 +1,6 @@
 //! How far each sync came, and whether it may run.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::column::At;
 use super::queue::join_or_queue;
@@ -23,7 +23,7 @@ pub struct SyncState {
     pub fingerprint: Option<String>,
     /// When a run last compared every row.
     pub last_full_at: Option<DateTime<Utc>>,
-    /// When a request of this sync was last answered, and by which run's number.
+    /// When a request of this sync was last answered, by this process's clock, and by which run's number.
     pub last_sent: Option<(DateTime<Utc>, u32)>,
 }
 
@@ -50,7 +50,8 @@ struct SyncRow {
 }
 
 impl SyncRow {
-    fn state(self) -> SyncState {
+    /// `ahead`: how far this process's clock is ahead of the one that replicas share.
+    fn state(self, ahead: TimeDelta) -> SyncState {
         let sent_run = self.last_sent_run.and_then(|number| u32::try_from(number).ok());
         SyncState {
             paused: self.paused,
@@ -62,7 +63,7 @@ impl SyncRow {
             watermark_moved_at: self.watermark_moved_at.map(|at| at.0),
             fingerprint: self.fingerprint,
             last_full_at: self.last_full_at.map(|at| at.0),
-            last_sent: self.last_sent_at.map(|at| at.0).zip(sent_run),
+            last_sent: self.last_sent_at.map(|at| at.0 + ahead).zip(sent_run),
         }
     }
 }
@@ -73,12 +74,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn sync_state(&self, sync: &str) -> Result<SyncState, LedgerError> {
-        let row: Option<SyncRow> = fetch_optional!(self.read("read a sync").await?, query_as("-- ledger::sync_state
+        let mut tx = self.read("read a sync").await?;
+        let now = tx.now("read a sync").await?;
+        let ahead = self.0.clock.now() - now;
+        let row: Option<SyncRow> = fetch_optional!(tx, query_as("-- ledger::sync_state
              select paused, blocked_code, blocked_since, watermark, watermark_moved_at, fingerprint, last_full_at,
                last_sent_at, last_sent_run
              from syncs where sync = $1", sync))
         .map_err(LedgerError::during("read a sync"))?;
-        Ok(row.map_or_else(SyncState::default, SyncRow::state))
+        Ok(row.map_or_else(SyncState::default, |row| row.state(ahead)))
     }
 
     /// Pauses or resumes a sync: while paused it queues runs and starts none.

@@ -133,6 +133,11 @@ impl Table {
         let holder = &mut self.holders[index];
         holder.keeps(ask.keeping, now);
         (holder.wants, holder.limit) = (ask.wants, ask.limit);
+        if let (None, Some(hour)) = (holder.per_hour, ask.hour) {
+            // The hour has a limit since just now: what was started before is told of no minute, and is not counted
+            // as started in this one.
+            (holder.hour_used, holder.hour_granted) = (hour.used, hour.used);
+        }
         holder.per_hour = ask.hour.map(|hour| hour.limit);
         holder.expires_at = now + TimeDelta::from_std(lasts).unwrap_or_default();
         index

@@ -267,3 +267,15 @@ fn the_hour_is_shared_and_comes_back() {
     world.run(3_600_000, 3_900_000);
     assert!(world.starts.len() > spent + 500, "{}", world.starts.len());
 }
+
+#[test]
+fn an_hours_limit_that_is_new_counts_from_then_on() {
+    let mut world = World::new(3, 300, 1);
+    world.run(0, 60_000);
+    let before = world.starts.len();
+    assert!(before > 3_000, "{before}");
+    world.per_hour = Some(1_000);
+    world.run(60_000, 120_000);
+    let since = world.starts.len() - before;
+    assert!((900..=1_300).contains(&since), "{since}");
+}

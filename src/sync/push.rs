@@ -65,6 +65,8 @@ pub(super) async fn push(
 /// The lease ran short: waits for the next heartbeat, or for the end.
 async fn renewed(claim: &Claim, halt: &CancellationToken) {
     let mut expires = claim.expires.clone();
+    // A copy has seen no more than what it was made of, which has seen no heartbeat.
+    expires.mark_unchanged();
     tokio::select! {
         _ = expires.changed() => {}
         _ = claim.stopping() => {}
@@ -101,5 +103,36 @@ impl Effort {
             bytes_sent: pushed.bytes_sent + self.bytes_sent,
             ..pushed
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::clock::Moment;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_ran_short_is_waited_for_until_the_next_heartbeat() {
+        let lease = Duration::from_secs(30);
+        let (heartbeat, expires) = watch::channel(Moment::now());
+        let [cancelled, draining, lost] = std::array::from_fn(|_| CancellationToken::new());
+        let claim = Claim { expires, lease, last_answers: lease, cancelled, draining, lost };
+        heartbeat.send_replace(Moment::now() + lease);
+        let began = Instant::now();
+        let next = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            heartbeat.send_replace(Moment::now() + lease);
+        };
+        let halt = CancellationToken::new();
+        let waited = async {
+            renewed(&claim, &halt).await;
+            began.elapsed()
+        };
+        assert_eq!(tokio::join!(waited, next).0, Duration::from_secs(5));
     }
 }

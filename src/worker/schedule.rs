@@ -39,8 +39,7 @@ impl Schedule {
     pub(super) async fn keep(self) {
         let cadence = self.every(LOOK_EVERY, "cadence", || self.start_due());
         let staleness = self.every(LOOK_EVERY, "staleness", || self.note_staleness());
-        let prune = self
-            .every(PRUNE_EVERY, "prune", || async { self.ledger.prune(self.clock.now()).await.map(drop) });
+        let prune = self.every(PRUNE_EVERY, "prune", || async { self.ledger.prune().await.map(drop) });
         // Each on its own: a probe may wait half a minute for its answer, and no slot waits with it.
         let (cadence, probe, prune) = (Box::pin(cadence), Box::pin(self.probe_on()), Box::pin(prune));
         let staleness = Box::pin(staleness);

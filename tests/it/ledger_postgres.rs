@@ -1,20 +1,21 @@
 //! A ledger on PostgreSQL: the suite, and what replicas that share one can do to each other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::clock::Clock;
 use peak_braze::config::{self, NotifyEvent};
-use peak_braze::ledger::{Finish, Ledger, LedgerError, Notice, Recorded, Subscriber};
-use peak_braze::run::{Mode, RunState};
+use peak_braze::ledger::{Finish, Group, Ledger, LedgerError, Notice, Recorded, Subscriber};
+use peak_braze::run::{Mode, Progress, RunState};
 use peak_braze::share::Ask;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::ledger_suite::{
-    LEASE_SECS, SYNC, Time, claim, deliver, delivery, ending, finish, is_lost, outlast_the_lease, queue,
-    start, state, try_claim,
+    LEASE_SECS, SYNC, Time, checkpoint, claim, deliver, delivery, ending, finish, is_lost, outlast_the_lease,
+    queue, start, state, try_claim,
 };
 use crate::support::postgres::Postgres;
 
@@ -102,6 +103,62 @@ async fn a_replica_that_slept_past_its_lease_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_a_failover_forgot_changes_nothing() {
+    let bed = bed().await;
+    let run = queue(&bed.ledger, Mode::Delta).await;
+    let mut forgotten = claim(&bed.ledger).await;
+    let database = PgPool::connect_lazy(&bed.url).expect("an address");
+    // As the standby has it that was promoted before it heard of the claim.
+    sqlx::query(
+        "update peak_braze.runs set state = 'queued', attempt = 0, epoch = 0, lease_expires_at = null",
+    )
+    .execute(&database)
+    .await
+    .expect("set back");
+    let other = claim(&bed.replica().await).await;
+    assert_eq!((other.run.id, other.run.attempt), (run, 1));
+    assert_ne!(other.epoch, forgotten.epoch);
+    assert!(is_lost(bed.ledger.heartbeat(&mut forgotten).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_run_sent_last_is_the_same_moment_by_every_replicas_clock() {
+    let bed = bed().await;
+    queue(&bed.ledger, Mode::Delta).await;
+    let lease = claim(&bed.ledger).await;
+    let target = bed.ledger.target(SYNC, "braze", &["churn"]).await.expect("a target").number;
+    // The database's clock stays where it is: the sender's is ten minutes ahead, the next one's is right.
+    bed.time.clock.advance(TimeDelta::minutes(10));
+    let kept = checkpoint(1);
+    let group = Group {
+        in_flight: None,
+        sent: Vec::new(),
+        rejections: Vec::new(),
+        cleared: Vec::new(),
+        checkpoint: &kept,
+        progress: Progress::default(),
+        sent_at: Some(bed.time.now() - TimeDelta::seconds(2)),
+    };
+    bed.ledger.record_group(&lease, target, group).await.expect("recorded");
+    bed.time.clock.set(start());
+    let last_sent = bed.ledger.sync_state(SYNC).await.expect("a ledger").last_sent;
+    assert_eq!(last_sent, Some((start() - TimeDelta::seconds(2), lease.number)));
+    bed.time.clock.advance(TimeDelta::minutes(-10));
+    let by_one_behind = bed.ledger.sync_state(SYNC).await.expect("a ledger").last_sent;
+    assert_eq!(by_one_behind.map(|(at, _)| bed.time.now() - at), Some(TimeDelta::seconds(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_clock_is_ahead_prunes_nothing_before_its_time() {
+    let bed = bed().await;
+    let run = queue(&bed.ledger, Mode::Delta).await;
+    finish(&bed.ledger, claim(&bed.ledger).await, RunState::Succeeded).await;
+    bed.time.clock.advance(TimeDelta::days(400));
+    assert_eq!(bed.ledger.prune().await.expect("pruned").rows, 0);
+    assert_eq!(state(&bed.ledger, run).await, RunState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn identical_deliveries_to_two_replicas_are_one_run() {
     let bed = bed().await;
     let replicas = [bed.ledger.clone(), bed.replica().await];
@@ -176,6 +233,25 @@ async fn a_share_moves_once_it_can_no_longer_be_used_and_a_hold_is_everybodys() 
     // The first has been silent past its share's end and a window; what it had is free again.
     bed.time.advance(TimeDelta::seconds(5)).await;
     assert_eq!(deal(&other, ask(2, 150, 300)).await.share, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_of_a_large_table_reads_some_of_it_and_of_a_small_target_all() {
+    let bed = bed().await;
+    let database = PgPool::connect_lazy(&bed.url).expect("an address");
+    let fill = "insert into peak_braze.sent (target, customer_id, digests)
+                  select 1, 'c-' || n, '\\x00'::bytea from generate_series(1, 60000) as n
+                  union all select 2, 'd-' || n, '\\x00'::bytea from generate_series(1, 30) as n;
+                analyze peak_braze.sent";
+    sqlx::raw_sql(fill).execute(&database).await.expect("filled");
+    let drawn = async |target| {
+        let sample = bed.ledger.sample(target, 100).await.expect("a sample");
+        sample.into_iter().map(|one| one.customer_id).collect::<BTreeSet<_>>()
+    };
+    let (large, again, small) = (drawn(1).await, drawn(1).await, drawn(2).await);
+    assert_eq!((large.len(), again.len(), small.len()), (100, 100, 30));
+    assert_ne!(large, again, "another one each time");
+    assert!(large.iter().all(|id| id.starts_with("c-")) && small.iter().all(|id| id.starts_with("d-")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

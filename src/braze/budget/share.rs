@@ -26,6 +26,7 @@ pub(super) struct Share {
     /// The hour has nothing left until then.
     hour_from: Option<Instant>,
     asked: Asked,
+    is_given_back: bool,
 }
 
 /// What was said at the last ask, and what has happened since.
@@ -73,6 +74,7 @@ impl Share {
             up_to: 0,
             hour_from: None,
             asked,
+            is_given_back: false,
         }
     }
 
@@ -133,6 +135,9 @@ impl Share {
 
     /// All there is, where requests mostly wait for the share; else a little more than they use.
     fn wants(&self, limit: u32, in_window: usize, now: Instant) -> u32 {
+        if self.is_given_back {
+            return 0;
+        }
         let since = now - self.asked.at;
         if self.asked.is_out || (self.asked.waited * 2 >= since && !self.asked.waited.is_zero()) {
             return limit;
@@ -165,8 +170,9 @@ impl Share {
         }
     }
 
-    /// Gives all of it back: nothing starts any more.
+    /// Gives all of it back: nothing starts any more, and nothing is asked for.
     pub(super) fn give_back(&mut self) {
         (self.requests, self.up_to) = (0, self.used);
+        self.is_given_back = true;
     }
 }

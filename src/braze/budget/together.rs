@@ -100,6 +100,19 @@ async fn who_needs_little_leaves_the_rest() {
     assert!(most_in(&all(&replicas), EXACT_WINDOW) <= 300);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_gives_back_asks_for_nothing() {
+    let (mut table, mut wall) = (Table::default(), DateTime::<Utc>::UNIX_EPOCH);
+    let mut replicas = [Replica::new(300, true), Replica::new(300, true)];
+    run(&mut replicas, &mut table, Duration::from_secs(10), &mut wall).await;
+    let budget = &replicas[0].budget;
+    budget.give_back();
+    let ask = budget.ask(None, Instant::now()).expect("shared");
+    assert_eq!((ask.keeping, ask.wants), (0, 0));
+    let dealt = table.deal(&ask, LASTS, wall);
+    assert_eq!((dealt.share, dealt.due), (0, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
     #[test]

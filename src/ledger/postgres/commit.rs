@@ -38,9 +38,13 @@ pub(super) struct Mark {
 
 impl Mark {
     /// Whether the server can say what it takes; some that speak PostgreSQL's language have a log of another kind.
-    pub(super) async fn is_known(pool: &PgPool) -> bool {
+    /// None where it did not answer.
+    pub(super) async fn is_known(pool: &PgPool) -> Option<bool> {
         let asked = async { pool.acquire().await?.execute(concat!("select ", mark!())).await };
-        matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)))
+        match tokio::time::timeout(PATIENCE, asked).await.ok()? {
+            Ok(_) => Some(true),
+            Err(error) => error.as_database_error().map(|_| false),
+        }
     }
 
     /// Whether the transaction is committed. False also where nobody can tell.

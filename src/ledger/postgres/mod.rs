@@ -28,6 +28,8 @@ pub(in crate::ledger) use session::{Session, answered};
 
 /// How long a caller waits for a connection: as long as for a turn to write on SQLite.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long until a server that did not say whether its commits can be asked about is asked again.
+const MARK_AGAIN: Duration = Duration::from_secs(10);
 /// How long the vacuum of one table is waited for.
 const VACUUM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that write, and those that read: the API's lists beside the worker's look-ups. One more listens, where no pooler stands between.
@@ -40,7 +42,7 @@ pub(in crate::ledger) struct Server {
     pub readers: PgPool,
     trust: Arc<Trust>,
     /// Whether its commits can be asked about.
-    is_marking: AtomicBool,
+    is_marking: Arc<AtomicBool>,
     listener: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -59,7 +61,7 @@ impl Server {
             trust.guards(pool).connect_lazy_with(options.clone())
         };
         let (writers, readers) = (pool(WRITERS), pool(READERS));
-        Ok(Self { writers, readers, trust, is_marking: AtomicBool::default(), listener: Mutex::default() })
+        Ok(Self { writers, readers, trust, is_marking: Arc::default(), listener: Mutex::default() })
     }
 
     pub(in crate::ledger) async fn write(&self) -> Result<Session, sqlx::Error> {
@@ -72,9 +74,21 @@ impl Server {
         Session::begin(&self.readers, &self.readers, &self.trust, Beginning::Read).await
     }
 
-    /// From now on a commit whose answer does not come is asked about, where the server can tell.
+    /// From now on a commit whose answer does not come is asked about, where the server can tell. One that does not
+    /// answer is asked again.
     pub(in crate::ledger) async fn mark_commits(&self) {
-        self.is_marking.store(Mark::is_known(&self.writers).await, Ordering::Relaxed);
+        if let Some(is_known) = Mark::is_known(&self.writers).await {
+            return self.is_marking.store(is_known, Ordering::Relaxed);
+        }
+        let (writers, is_marking) = (self.writers.clone(), self.is_marking.clone());
+        tokio::spawn(async move {
+            while !writers.is_closed() {
+                tokio::time::sleep(MARK_AGAIN).await;
+                if let Some(is_known) = Mark::is_known(&writers).await {
+                    return is_marking.store(is_known, Ordering::Relaxed);
+                }
+            }
+        });
     }
 
     /// Hears from now on what other replicas tell.

@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Of this ledger's migrations, among all advisory locks of the database: the first bytes of "peak-braze".
 const LOCK: i64 = i64::from_be_bytes(*b"peak-bra");
 
+/// The oldest server, as `server_version_num`: the first with `pg_current_xact_id`, by which commits are known.
+/// Source: PostgreSQL docs, Release 13.
+const OLDEST_SERVER: i32 = 130_000;
+
 /// Version and checksum of the migrations applied.
 type Applied = BTreeMap<i64, Vec<u8>>;
 
@@ -45,6 +49,9 @@ fn unavailable(source: sqlx::Error) -> LedgerError {
 
 /// Whether anything was missing.
 async fn bring_up(connection: &mut PgConnection) -> Result<bool, LedgerError> {
+    let number =
+        sqlx::query_scalar("-- schema::bring_up\n select current_setting('server_version_num')::int");
+    check_server(number.persistent(false).fetch_one(&mut *connection).await.map_err(unavailable)?)?;
     if missing(&applied(connection).await?)?.is_empty() {
         return Ok(false);
     }
@@ -64,6 +71,22 @@ async fn bring_up(connection: &mut PgConnection) -> Result<bool, LedgerError> {
         apply(connection, migration).await?;
     }
     Ok(true)
+}
+
+/// A server of an older version has not all that is asked of it.
+fn check_server(number: i32) -> Result<(), LedgerError> {
+    if number >= OLDEST_SERVER {
+        return Ok(());
+    }
+    let found = match number / 10_000 {
+        // Before version 10 there were two numbers before the last.
+        major @ ..10 => format!("{major}.{}.{}", number / 100 % 100, number % 100),
+        major => format!("{major}.{}", number % 10_000),
+    };
+    Err(LedgerError::Unusable(format!(
+        "ledger.url: the server is PostgreSQL {found}, and a ledger needs {} or newer; nothing was changed",
+        OLDEST_SERVER / 10_000
+    )))
 }
 
 /// Read from the catalog: `to_regclass` and its like believe what they found before, also where another replica has
@@ -159,4 +182,18 @@ async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(
 
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(), LedgerError> {
     sqlx::raw_sql(statement).execute(connection).await.map(drop).map_err(unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_thirteen_are_refused_by_their_version() {
+        assert!(check_server(130_000).is_ok() && check_server(170_004).is_ok());
+        for (number, found) in [(120_022, "PostgreSQL 12.22,"), (90_624, "PostgreSQL 9.6.24,")] {
+            let refused = check_server(number).expect_err("too old").to_string();
+            assert!(refused.contains(found) && refused.contains("needs 13 or newer"), "{refused}");
+        }
+    }
 }

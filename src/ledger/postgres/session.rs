@@ -101,9 +101,14 @@ impl Session {
     }
 
     /// Commits. Where the answer does not come, the database is asked what became of it.
-    pub(in crate::ledger) async fn commit(mut self) -> Result<(), sqlx::Error> {
+    pub(in crate::ledger) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.commit_within(ANSWER_TIMEOUT).await
+    }
+
+    /// The same of a transaction so large that its commit takes longer.
+    pub(in crate::ledger) async fn commit_within(mut self, time: Duration) -> Result<(), sqlx::Error> {
         let (connection, line) = self.parts();
-        let Err(error) = answered(line, connection.execute("commit")).await else {
+        let Err(error) = answered_within(time, line, connection.execute("commit")).await else {
             drop(self.connection.take());
             return Ok(());
         };
@@ -139,8 +144,16 @@ pub(in crate::ledger) async fn answered<T>(
     line: &mut Line,
     asked: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
+    answered_within(ANSWER_TIMEOUT, line, asked).await
+}
+
+async fn answered_within<T>(
+    time: Duration,
+    line: &mut Line,
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
     line.is_asking = true;
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await.unwrap_or_else(|_| {
+    let answer = tokio::time::timeout(time, asked).await.unwrap_or_else(|_| {
         line.trust.lose();
         Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
     });

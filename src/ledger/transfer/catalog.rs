@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sqlx::postgres::PgConnection;
-
 use super::binary::Form;
-use super::{LedgerError, in_time, reader};
+use super::{LedgerError, reader, unavailable};
+use crate::ledger::postgres::{Server, answered};
 
 /// A table, its columns in the file's order.
 #[derive(Clone, Debug)]
@@ -27,11 +26,10 @@ impl Table {
 }
 
 /// By table and column: its type, and whether a sequence numbers it.
-type Known = BTreeMap<String, BTreeMap<String, (String, bool)>>;
+pub(super) type Known = BTreeMap<String, BTreeMap<String, (String, bool)>>;
 
 /// The file's tables, every column with its form on the server.
-pub(super) async fn tables(file: &Path, server: &mut PgConnection) -> Result<Vec<Table>, LedgerError> {
-    let known = known(server).await?;
+pub(super) fn tables(file: &Path, known: &Known) -> Result<Vec<Table>, LedgerError> {
     let mut tables = Vec::new();
     for name in reader::tables(file)? {
         let place = known.get(&name).ok_or_else(|| no_place(&name, None))?;
@@ -48,7 +46,10 @@ pub(super) async fn tables(file: &Path, server: &mut PgConnection) -> Result<Vec
     Ok(tables)
 }
 
-async fn known(server: &mut PgConnection) -> Result<Known, LedgerError> {
+/// The server's tables.
+pub(super) async fn known(server: &Server) -> Result<Known, LedgerError> {
+    let mut session = server.read().await.map_err(unavailable)?;
+    let (connection, line) = session.parts();
     let asked = sqlx::query_as(
         "-- transfer::known
          select relname::text, attname::text, format_type(atttypid, null), attidentity <> ''
@@ -56,7 +57,7 @@ async fn known(server: &mut PgConnection) -> Result<Known, LedgerError> {
          where relnamespace = 'peak_braze'::regnamespace and relkind = 'r'",
     );
     let rows: Vec<(String, String, String, bool)> =
-        in_time(asked.persistent(false).fetch_all(server)).await?;
+        answered(line, asked.persistent(false).fetch_all(connection)).await.map_err(unavailable)?;
     let mut known = Known::new();
     for (table, column, kind, is_numbered) in rows {
         known.entry(table).or_default().insert(column, (kind, is_numbered));

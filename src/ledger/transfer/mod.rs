@@ -49,7 +49,8 @@ pub struct MoveProgress {
 ///
 /// # Errors
 /// [`LedgerError::InUse`] while a process has the file; [`LedgerError::Unusable`] where there is no such file, or the
-/// other ledger is not empty, or one of them has another schema; [`LedgerError::Unavailable`]. Then nothing is moved.
+/// other ledger is not empty, or one of them has another schema; [`LedgerError::Unavailable`]. Then nothing is moved,
+/// unless the text says that nobody knows.
 pub async fn transfer(
     from: &str,
     to: &str,
@@ -96,10 +97,11 @@ async fn copy_all(
 ) -> Result<Vec<MovedTable>, LedgerError> {
     server.migrate().await.map_err(named("--to"))?;
     server.mark_commits().await;
+    // Counted before anything is begun: that takes minutes of a large file, in which a server hears nothing.
+    let tables = catalog::tables(&file.path, &catalog::known(server).await?)?;
     let mut session = server.write().await.map_err(unavailable)?;
     let (connection, line) = session.parts();
     line.is_asking = true;
-    let tables = catalog::tables(&file.path, connection).await?;
     prepare(connection, &tables).await?;
     check_is_empty(connection, &tables, &reader::fingerprint(&file.path)?).await?;
     let total = tables.iter().map(|table| table.rows).sum();
@@ -111,8 +113,19 @@ async fn copy_all(
         moved.push(MovedTable { name: table.name.clone(), rows: table.rows });
     }
     line.is_asking = false;
-    session.commit().await.map_err(unavailable)?;
+    session.commit_within(STEP_TIMEOUT).await.map_err(uncommitted)?;
     Ok(moved)
+}
+
+/// A server that says no has kept nothing; of one that says nothing nobody knows.
+fn uncommitted(error: sqlx::Error) -> LedgerError {
+    if error.as_database_error().is_some() {
+        return unavailable(error);
+    }
+    LedgerError::Unusable(format!(
+        "--to: everything was copied, but the server did not say whether it keeps it ({error}): look before you \
+         repeat. Where peak_braze.runs there has rows, all of it was moved"
+    ))
 }
 
 /// Nobody else writes the tables until the end: a service that was started too early is held up, and refused.
