@@ -98,6 +98,21 @@ pub async fn a_finished_run_never_changes(ledger: &Ledger, time: &Time) {
     assert_eq!(ledger.run(id).await.expect("a ledger").expect("a run"), run);
 }
 
+pub async fn a_request_to_cancel_that_came_first_is_the_end(ledger: &Ledger, _: &Time) {
+    let id = queue(ledger, Mode::Delta).await;
+    let lease = claim(ledger).await;
+    ledger.cancel(id).await.expect("asked");
+    let end = Finish { watermark: Some(start()), ..ending(RunState::Succeeded) };
+    // The second time as if the commit had failed to say so.
+    for _ in 0..2 {
+        let recorded = ledger.finish(lease.clone(), end.clone()).await.expect("finished");
+        let code = recorded.error.map(|error| error.code);
+        assert_eq!((recorded.state, code.as_deref()), (RunState::Cancelled, Some("cancelled")));
+        assert_eq!(recorded.watermark, None);
+    }
+    assert_eq!((known(ledger).await, state(ledger, id).await), (SyncState::default(), RunState::Cancelled));
+}
+
 pub async fn pruning_keeps_what_is_still_needed(ledger: &Ledger, time: &Time) {
     let old = deliver(ledger, "evt-1").await;
     finish(ledger, claim(ledger).await, RunState::Succeeded).await;
