@@ -194,10 +194,37 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
     let secure = send(request).await;
     let cookie = secure.header("set-cookie");
     assert!(cookie.starts_with("__Host-peak_braze_session=1.") && cookie.ends_with("; Secure"), "{cookie}");
-    let person = Person { app: &app, cookie: cookie.split(';').next().expect("a cookie").to_owned() };
-    assert_eq!(person.get("/").await.status, StatusCode::OK);
+    let secure = cookie.split(';').next().expect("a cookie");
+    let page = send(app.http.get(app.url("/")).header("cookie", secure).header("x-forwarded-proto", "https"));
+    assert_eq!(page.await.status, StatusCode::OK);
+    let person = Person::signed_in(&app, TOKEN).await;
     let left = person.press("/", "/sign-out").await;
-    assert!(left.header("set-cookie").contains("=; Path=/; Max-Age=0"), "{}", left.header("set-cookie"));
+    let forgotten: Vec<&[u8]> =
+        left.headers.get_all("set-cookie").iter().map(header::HeaderValue::as_bytes).collect();
+    assert_eq!(
+        forgotten,
+        [
+            &b"peak_braze_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"[..],
+            b"__Host-peak_braze_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_here_has_its_own_cookie_and_takes_no_other() {
+    let app = TestApp::start(Setup::default()).await;
+    let plain = Person::signed_in(&app, TOKEN).await.cookie;
+    let secure = format!("__Host-{plain}");
+    for (proto, cookie, status) in [
+        ("http", &plain, StatusCode::OK),
+        ("http", &secure, StatusCode::SEE_OTHER),
+        ("https", &secure, StatusCode::OK),
+        ("https", &plain, StatusCode::SEE_OTHER),
+        ("https", &format!("{plain}; {secure}"), StatusCode::OK),
+    ] {
+        let page = app.http.get(app.url("/")).header("cookie", cookie).header("x-forwarded-proto", proto);
+        assert_eq!(send(page).await.status, status, "{proto}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
