@@ -29,7 +29,8 @@ macro_rules! told_by {
                 whoever_joined_in_a_race_is_covered_by_the_claim, plans_stand_outside_the_queue,
                 an_idempotency_key_finds_its_run_for_a_day, a_hundred_requests_with_one_key_are_one_run,
                 a_run_nobody_has_is_cancelled_at_once, a_paused_sync_starts_nothing_new,
-                only_the_syncs_asked_for_are_claimed, a_slot_is_answered_for_once, runs_page_newest_first;
+                only_the_syncs_asked_for_are_claimed, a_slot_is_answered_for_once, runs_page_newest_first,
+                a_list_tells_each_run_its_own_deliveries_and_may_leave_plans_out;
             lease: two_workers_never_have_the_same_run, a_lost_lease_changes_nothing, a_lost_plan_records_nothing,
                 an_expired_lease_is_claimed_anew_and_goes_on, a_run_given_back_waits_until_it_is_due,
                 the_fifth_crash_ends_the_run, waits_and_clean_stops_are_no_crashes,
