@@ -318,6 +318,25 @@ async fn syncs_outside_a_tokens_list_are_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_sync_that_is_configured_no_more_is_not_repeated() {
+    let mut app = TestApp::start(peopled(Setup::customers(3))).await;
+    let (status, started) = app.post("/v1/syncs/other/runs", &json!({})).await;
+    assert_eq!(status, 202);
+    let run = started["run_id"].as_str().expect("an id").to_owned();
+    app.finished(run.parse().expect("an id")).await;
+    app.change(|setup| setup.notify.clear());
+    app.app().reload().await.expect("a config");
+    let (status, problem) = app.post(&format!("/v1/runs/{run}/retrigger"), &json!({})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND.as_u16(), &json!("unknown_sync")));
+    let person = Person::signed_in(&app, TOKEN).await;
+    let page = person.get(&format!("/runs/{run}")).await;
+    assert!(page.status == StatusCode::OK && !page.text.contains("retrigger"), "{}", page.text);
+    let refused = person.post(&format!("/runs/{run}/retrigger"), &[("csrf", page.csrf())]).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.get("/v1/runs").await["runs"].as_array().expect("a list").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_from_elsewhere_stays_text() {
     let nasty = "<script>alert(1)</script>\"'&";
     let mut setup = peopled(Setup::customers(1));
