@@ -59,12 +59,14 @@ impl Ledger {
         let tally = checkpoint.map_or(lease.run.tally, |checkpoint| checkpoint.tally);
         let done = tally.customers;
         let progress = Progress { phase: Phase::Recording, done, total: Some(done), ..Progress::default() };
+        // Until here the window told how far the watermark might go.
+        let stays = finish.has_succeeded() && lease.run.mode != Mode::Plan && finish.watermark.is_none();
         let changed = execute!(
             tx,
             "-- ledger::finish
              update runs set state = $3, finished_at = $4, tally = coalesce($5, tally),
                data_points = coalesce($6, data_points), error = $7, progress = $8,
-               window_up_to = coalesce($9, window_up_to), checkpoint = null, lease_expires_at = null,
+               window_up_to = case when $10 then null else coalesce($9, window_up_to) end, checkpoint = null, lease_expires_at = null,
                throttled_until = null
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
             lease.run.id.0,
@@ -75,7 +77,8 @@ impl Ledger {
             checkpoint.map(|checkpoint| Json(&checkpoint.data_points)),
             finish.error.as_ref().map(Json),
             Json(progress),
-            finish.watermark.map(At)
+            finish.watermark.map(At),
+            stays
         )
         .map_err(LedgerError::during("finish"))?;
         if changed != 1 {

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::ledger::{Finish, Ledger, LedgerError, NewDelivery, Recorded, SyncState};
-use peak_braze::run::{Mode, RunError, RunState};
+use peak_braze::run::{Mode, RunError, RunState, Window};
 
 use super::{
     SYNC, Time, checkpoint, claim, deliver, delivery, ending, finish, is_lost, queue, start, state, try_claim,
@@ -34,6 +34,23 @@ pub async fn the_watermark_never_goes_back(ledger: &Ledger, time: &Time) {
         assert_eq!((known.watermark, known.watermark_moved_at), (Some(stands), moved_at));
     }
     assert_eq!(known(ledger).await.fingerprint.as_deref(), Some("braze:1"));
+}
+
+pub async fn a_run_without_a_watermark_reaches_nowhere(ledger: &Ledger, _: &Time) {
+    let ceiling = start() + TimeDelta::hours(1);
+    for (mode, end, up_to) in [
+        (Mode::Delta, ending(RunState::Succeeded), None),
+        (Mode::Delta, Finish { watermark: Some(start()), ..ending(RunState::Partial) }, Some(start())),
+        (Mode::Delta, ending(RunState::Failed), Some(ceiling)),
+        (Mode::Plan, ending(RunState::Succeeded), Some(ceiling)),
+    ] {
+        let id = queue(ledger, mode).await;
+        let lease = claim(ledger).await;
+        let window = Window { after: None, up_to: Some(ceiling) };
+        ledger.show_progress(&lease, lease.run.progress, Some(window), None).await.expect("shown");
+        ledger.finish(lease, end).await.expect("finished");
+        assert_eq!(ledger.run(id).await.expect("a ledger").expect("a run").window.up_to, up_to);
+    }
 }
 
 pub async fn a_failed_run_moves_nothing(ledger: &Ledger, _: &Time) {
