@@ -37,8 +37,8 @@ macro_rules! told_by {
                 a_request_to_cancel_is_heard_with_the_heartbeat;
             outcome: the_watermark_never_goes_back, a_run_without_a_watermark_reaches_nowhere, a_failed_run_moves_nothing, a_plan_changes_nothing_but_itself,
                 a_blocked_sync_is_freed_by_a_success, a_finished_run_never_changes,
-                pruning_keeps_what_is_still_needed, pruning_goes_in_steps_to_the_end,
                 a_request_to_cancel_that_came_first_is_the_end,
+                pruning_keeps_what_is_still_needed, pruning_goes_in_steps_to_the_end,
                 an_id_that_comes_again_after_pruning_is_listed_with_its_new_run;
             notices: an_outcome_and_its_notice_are_one, plans_and_cancelled_runs_are_not_told,
                 everybody_is_told_what_they_asked_for, a_notice_is_claimed_by_one,
