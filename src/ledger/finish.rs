@@ -66,8 +66,8 @@ impl Ledger {
             "-- ledger::finish
              update runs set state = $3, finished_at = $4, tally = coalesce($5, tally),
                data_points = coalesce($6, data_points), error = $7, progress = $8,
-               window_up_to = case when $10 then null else coalesce($9, window_up_to) end, checkpoint = null, lease_expires_at = null,
-               throttled_until = null
+               window_up_to = case when $10 then null else coalesce($9, window_up_to) end, checkpoint = null,
+               lease_expires_at = null, throttled_until = null
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
             lease.run.id.0,
             lease.epoch,

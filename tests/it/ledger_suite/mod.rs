@@ -35,7 +35,8 @@ macro_rules! told_by {
                 an_expired_lease_is_claimed_anew_and_goes_on, a_run_given_back_waits_until_it_is_due,
                 the_fifth_crash_ends_the_run, waits_and_clean_stops_are_no_crashes,
                 a_request_to_cancel_is_heard_with_the_heartbeat;
-            outcome: the_watermark_never_goes_back, a_run_without_a_watermark_reaches_nowhere, a_failed_run_moves_nothing, a_plan_changes_nothing_but_itself,
+            outcome: the_watermark_never_goes_back, a_run_without_a_watermark_reaches_nowhere,
+                a_failed_run_moves_nothing, a_plan_changes_nothing_but_itself,
                 a_blocked_sync_is_freed_by_a_success, a_finished_run_never_changes,
                 a_request_to_cancel_that_came_first_is_the_end,
                 pruning_keeps_what_is_still_needed, pruning_goes_in_steps_to_the_end,
