@@ -166,7 +166,8 @@ pub struct Model {
 pub struct Window {
     /// Rows past this instant are read: the watermark less the overlap. Null: from the beginning.
     pub after: Option<DateTime<Utc>>,
-    /// The furthest the watermark may go. Null until known.
+    /// The furthest the watermark may go. Null until known, and at the end of a run that has no say in the watermark:
+    /// nothing was read, or only chosen customers.
     pub up_to: Option<DateTime<Utc>>,
 }
 

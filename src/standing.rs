@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::cadence;
 use crate::config;
 use crate::ledger::{Ledger, LedgerError, RunFilter, SyncState};
-use crate::run::{Mode, Run, RunState};
+use crate::run::{Run, RunState};
 
 /// One sync.
 #[derive(Serialize, ToSchema)]
@@ -57,7 +57,7 @@ pub async fn standing(
         stale: is_stale(cadence, &known, now),
         watermark: known.watermark,
         freshness_secs: known.watermark_moved_at.map(|at| (now - at).num_seconds().max(0)),
-        last_run: newest(ledger, id, None, MAX_PLANS).await?,
+        last_run: newest(ledger, id).await?,
         next_run_at: cadence.filter(|_| !known.paused).and_then(|cadence| cadence::next_of(cadence, now)),
         outstanding_rejections: ledger.outstanding_rejections(id).await?,
         blocked_reason: known.blocked.map(|blocked| blocked.code),
@@ -73,30 +73,17 @@ fn is_stale(cadence: Option<&config::Cadence>, known: &SyncState, now: DateTime<
     }
 }
 
-/// Most plans looked past for the newest run. They come one at a time, but many may have ended since.
-const MAX_PLANS: u32 = 50;
-
-/// Runs of one sync in one state that is not final: the sync's own and a plan.
-const MAX_ALIKE: u32 = 4;
-
 /// The state of the active run, else of the queued one.
 async fn state_word(ledger: &Ledger, sync: &str) -> Result<&'static str, LedgerError> {
-    for state in [RunState::Held, RunState::Waiting, RunState::Running, RunState::Queued] {
-        if newest(ledger, sync, Some(state), MAX_ALIKE).await?.is_some() {
-            return Ok(state.as_str());
-        }
-    }
-    Ok("idle")
+    let open = ledger.open_runs(Some(sync)).await?;
+    let first = [RunState::Held, RunState::Waiting, RunState::Running, RunState::Queued]
+        .into_iter()
+        .find(|state| open.iter().any(|run| run.state == *state));
+    Ok(first.map_or("idle", RunState::as_str))
 }
 
 /// The newest run, plans aside.
-async fn newest(
-    ledger: &Ledger,
-    sync: &str,
-    state: Option<RunState>,
-    most: u32,
-) -> Result<Option<Run>, LedgerError> {
-    let filter = RunFilter { sync: Some(sync.to_owned()), syncs: None, state };
-    let page = ledger.runs(&filter, most, None).await?;
-    Ok(page.items.into_iter().find(|run| run.mode != Mode::Plan))
+async fn newest(ledger: &Ledger, sync: &str) -> Result<Option<Run>, LedgerError> {
+    let filter = RunFilter { sync: Some(sync.to_owned()), without_plans: true, ..RunFilter::default() };
+    Ok(ledger.runs(&filter, 1, None).await?.items.pop())
 }

@@ -1,7 +1,10 @@
 //! Where Peak's callbacks arrive: verify, read, record, and only then say so.
 //!
-//! Whoever holds no secret learns nothing: a bad signature, a missing header, a sync that is not there and a sync
-//! that takes no callbacks all get the same 401 after the same work.
+//! Whoever holds no secret is told nothing: a bad signature, a missing header, a sync that is not there and a sync
+//! that takes no callbacks all get the same 401. A sync that is not there costs the work of one with the default
+//! scheme and one shared secret, so that neither stands out by its time; further secrets, public keys and the other
+//! schemes, which need other headers, take another time. That tells of a sync's id and scheme, which are no secrets,
+//! and of no secret, as every one is tried in constant time.
 
 use std::sync::Arc;
 

@@ -149,7 +149,8 @@ problem_sets! {
     TriggerProblems: BadRequest BadIdempotencyKey Unauthenticated Forbidden NotFound UnknownSync BodyTimeout
         IdempotencyInProgress BodyTooLarge UnsupportedEncoding UnsupportedType IdempotencyKeyReused TooManyTriggers
         Internal LedgerUnavailable Draining;
-    RetriggerProblems: BadRequest BadIdempotencyKey Unauthenticated Forbidden NotFound UnknownRun BodyTimeout WrongState
+    RetriggerProblems: BadRequest BadIdempotencyKey Unauthenticated Forbidden NotFound UnknownRun UnknownSync BodyTimeout
+        WrongState
         IdempotencyInProgress BodyTooLarge UnsupportedEncoding UnsupportedType IdempotencyKeyReused TooManyTriggers
         Internal LedgerUnavailable Draining;
     CancelProblems: Unauthenticated Forbidden NotFound UnknownRun WrongState Internal LedgerUnavailable;

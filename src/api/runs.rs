@@ -75,8 +75,12 @@ pub(super) async fn list(
     Params(query): Params<RunsQuery>,
 ) -> Result<Json<Runs>, Problem> {
     let limit = limit(query.limit)?;
-    let filter =
-        RunFilter { sync: query.sync, syncs: caller.syncs().map(<[String]>::to_vec), state: query.state };
+    let filter = RunFilter {
+        sync: query.sync,
+        syncs: caller.syncs().map(<[String]>::to_vec),
+        state: query.state,
+        without_plans: false,
+    };
     let page = api.ask(api.ledger().runs(&filter, limit, query.cursor.as_deref())).await?;
     Ok(Json(Runs { runs: page.items, next_cursor: page.next_cursor }))
 }

@@ -173,6 +173,8 @@ pub(super) async fn retrigger(
 ) -> Result<Response, Problem> {
     let original = api.run(&caller, id).await?;
     need(&caller, scope_of(original.mode))?;
+    // No worker claims runs of a sync that is in the config no more.
+    api.shared().sync(&caller, &original.sync)?;
     let idempotency = idempotency::read(&headers, &caller, uri.path(), &bytes)?;
     let actor = Some(caller.name().to_owned());
     let enqueued = api.ledger().retrigger(id, actor, idempotency.clone());

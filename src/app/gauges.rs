@@ -72,7 +72,7 @@ impl Gauges {
             gauge!(LEDGER_BYTES, "part" => part).set(bytes as f64);
         }
         let mut open: BTreeMap<String, Vec<OpenRun>> = BTreeMap::new();
-        for run in self.ledger.open_runs().await? {
+        for run in self.ledger.open_runs(None).await? {
             open.entry(run.sync.clone()).or_default().push(run);
         }
         for sync in self.configured.syncs() {

@@ -67,7 +67,8 @@ impl Verifier {
         Ok(Self { scheme: callback.scheme, locks, tolerance_secs: callback.tolerance_secs, opens: true })
     }
 
-    /// Refuses everything after the same work, so that an unknown sync answers like a bad signature.
+    /// Refuses everything, after the work of a `standard` verifier with one shared secret: an unknown sync answers like
+    /// a bad signature.
     pub fn dummy() -> Self {
         let (scheme, locks) = (CallbackScheme::Standard, vec![Lock::dummy()]);
         Self { scheme, locks, tolerance_secs: 300, opens: false }

@@ -71,7 +71,7 @@ pub(super) const ROUND: Bound = bound(0, 15, "a number holds 15 digits");
 /// Verifying tries each secret with each signature: 8 are plenty for rotation and keep a refusal cheap.
 pub(super) const MAX_SECRETS: usize = 8;
 /// Braze docs, Cloud Data Ingestion: at most 250 attributes per row; `/users/track` documents none.
-pub(super) const MAX_ATTRIBUTES: usize = 250;
+pub const MAX_ATTRIBUTES: usize = 250;
 /// Braze docs, Custom attributes: keys of at most 255 characters; counted in bytes to be safe.
 pub(super) const MAX_NAME_BYTES: usize = 255;
 /// Ids stand in paths, metric labels and log lines.

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use bound::MAX_ATTRIBUTES;
 pub use callback_key::{CallbackKey, KeyError};
 pub use check::{check_secrets, is_standard};
 pub use destination::{Destination, TrackPath};

@@ -43,11 +43,12 @@ impl Finish {
 
 impl Ledger {
     /// Ends the run: outcome, counts and watermark in one transaction. Of a plan nothing but the run itself changes.
+    /// Returns the end as recorded: cancelled where a request to cancel came first.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`]; [`LedgerError::WrongState`] where the end asked for is no end; or
     /// [`LedgerError::Unavailable`].
-    pub async fn finish(&self, lease: Lease, finish: Finish) -> Result<(), LedgerError> {
+    pub async fn finish(&self, lease: Lease, finish: Finish) -> Result<Finish, LedgerError> {
         if !finish.state.is_final() {
             return Err(LedgerError::WrongState { id: lease.run.id, state: finish.state });
         }
@@ -58,13 +59,15 @@ impl Ledger {
         let tally = checkpoint.map_or(lease.run.tally, |checkpoint| checkpoint.tally);
         let done = tally.customers;
         let progress = Progress { phase: Phase::Recording, done, total: Some(done), ..Progress::default() };
+        // Until here the window told how far the watermark might go.
+        let stays = finish.has_succeeded() && lease.run.mode != Mode::Plan && finish.watermark.is_none();
         let changed = execute!(
             tx,
             "-- ledger::finish
              update runs set state = $3, finished_at = $4, tally = coalesce($5, tally),
                data_points = coalesce($6, data_points), error = $7, progress = $8,
-               window_up_to = coalesce($9, window_up_to), checkpoint = null, lease_expires_at = null,
-               throttled_until = null
+               window_up_to = case when $10 then null else coalesce($9, window_up_to) end, checkpoint = null,
+               lease_expires_at = null, throttled_until = null
              where id = $1 and epoch = $2 and state in ('running', 'waiting')",
             lease.run.id.0,
             lease.epoch,
@@ -74,11 +77,12 @@ impl Ledger {
             checkpoint.map(|checkpoint| Json(&checkpoint.data_points)),
             finish.error.as_ref().map(Json),
             Json(progress),
-            finish.watermark.map(At)
+            finish.watermark.map(At),
+            stays
         )
         .map_err(LedgerError::during("finish"))?;
         if changed != 1 {
-            return is_told_again(&mut tx, &lease, &finish).await;
+            return is_told_again(&mut tx, &lease, finish).await;
         }
         // A plan sent nothing: rejections, marks and watermark are as the sync's own runs left them.
         if lease.run.mode != Mode::Plan {
@@ -92,7 +96,8 @@ impl Ledger {
         }
         tx.tell(lease.run.id);
         tx.ring();
-        tx.commit("finish").await
+        tx.commit("finish").await?;
+        Ok(finish)
     }
 
     /// Records that a plan came to this; it still has to be finished.
@@ -116,7 +121,7 @@ impl Ledger {
 }
 
 /// The end was recorded already by this very claim, whose commit failed to say so; else the lease is lost.
-async fn is_told_again(tx: &mut Tx, lease: &Lease, finish: &Finish) -> Result<(), LedgerError> {
+async fn is_told_again(tx: &mut Tx, lease: &Lease, finish: Finish) -> Result<Finish, LedgerError> {
     let ended: Option<i64> = fetch_optional!(
         tx,
         query_scalar(
@@ -128,7 +133,7 @@ async fn is_told_again(tx: &mut Tx, lease: &Lease, finish: &Finish) -> Result<()
         )
     )
     .map_err(LedgerError::during("finish"))?;
-    ended.map(drop).ok_or(LedgerError::LeaseLost(lease.run.id))
+    ended.map(|_| finish).ok_or(LedgerError::LeaseLost(lease.run.id))
 }
 
 async fn move_sync(

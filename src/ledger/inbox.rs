@@ -1,5 +1,7 @@
 //! Group commit: whoever waits to record a delivery shares the next transaction, and hears only after its commit.
 
+mod repeats;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +15,12 @@ use super::column::{At, Json, Key};
 use super::dialect::{Text, text};
 use super::postgres::{Session, answered};
 use super::queue::join_or_queue;
-use super::statement::{built, execute, fetch_all};
+use super::statement::{execute, fetch_all};
 use super::store::{Side, Store, Tx};
 use super::{Decision, Enqueued, LedgerError, NewDelivery, NewRun, Recorded};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
 use crate::telemetry::trace;
+use repeats::count_repeats;
 
 /// Deliveries that may wait for a commit; further ones are told to come again.
 const MOST_WAITING: usize = 4_096;
@@ -340,62 +343,4 @@ fn answer(
         }
         _ => Recorded::Conflict,
     }
-}
-
-/// Deliveries of one id and one outcome that came together.
-struct Repeats<'d> {
-    latest: &'d NewDelivery,
-    run: Option<Uuid>,
-    times: i64,
-}
-
-/// Duplicates and conflicts are counted in one line each.
-async fn count_repeats(
-    tx: &mut Tx,
-    deliveries: &[Identified],
-    recorded: &[Recorded],
-) -> Result<(), sqlx::Error> {
-    let mut repeated: BTreeMap<(&str, &str, &str), Repeats<'_>> = BTreeMap::new();
-    for (delivery, recorded) in deliveries.iter().zip(recorded) {
-        let (outcome, run) = match recorded {
-            Recorded::Duplicate { run, .. } => ("duplicate", run.map(|(run, _)| run.0)),
-            Recorded::Conflict => ("conflict", None),
-            Recorded::Accepted { .. } | Recorded::Ignored { .. } => continue,
-        };
-        let repeats = repeated.entry((&delivery.new.sync, &delivery.id, outcome));
-        let repeats = repeats.or_insert(Repeats { latest: &delivery.new, run, times: 0 });
-        repeats.latest = &delivery.new;
-        repeats.times += 1;
-    }
-    if repeated.is_empty() {
-        return Ok(());
-    }
-    built!(
-        tx,
-        |query| "-- inbox::count_repeats
-         insert into deliveries (sync, delivery_id, outcome, body_digest, received_at, event_type, run_id, secret,
-           times) ",
-        {
-            query.push_values(&repeated, |mut row, ((sync, id, outcome), repeats)| {
-                let Repeats { latest: NewDelivery { body_digest, received_at, event_type, secret, .. }, run, times } =
-                    repeats;
-                row.push_bind(*sync)
-                    .push_bind(Key(*id))
-                    .push_bind(*outcome)
-                    .push_bind(&body_digest[..])
-                    .push_bind(At(*received_at))
-                    .push_bind(Key(event_type))
-                    .push_bind(*run)
-                    .push_bind(i64::from(*secret))
-                    .push_bind(*times);
-            });
-            query.push(
-                " on conflict (sync, delivery_id, outcome) where outcome in ('duplicate', 'conflict')
-                  do update set times = deliveries.times + excluded.times, received_at = excluded.received_at,
-                    secret = excluded.secret, run_id = excluded.run_id",
-            );
-        },
-        build.execute
-    )
-    .map(drop)
 }

@@ -196,7 +196,7 @@ impl Ledger {
             dropped.extend(drop_excess(&mut tx, receiver).await?);
         }
         let kept = now - TimeDelta::days(i64::from(self.0.retention_days));
-        dropped.extend(drop_old(&mut tx, kept).await?);
+        dropped.extend(drop_old(&mut tx, kept, now - MISSING_FOR).await?);
         tx.commit(SWEEP).await?;
         Ok(dropped.iter().filter_map(|event| NotifyEvent::of(event)).collect())
     }
@@ -253,17 +253,24 @@ async fn drop_excess(tx: &mut Tx, receiver: &str) -> Result<Vec<String>, LedgerE
     .map_err(LedgerError::during(SWEEP))
 }
 
-async fn drop_old(tx: &mut Tx, kept: DateTime<Utc>) -> Result<Vec<String>, LedgerError> {
+/// Drops what happened before `kept`, and before `missing` for a receiver that nobody has. A younger one may be for a
+/// receiver that another process was given just now, and has not noted yet.
+async fn drop_old(
+    tx: &mut Tx,
+    kept: DateTime<Utc>,
+    missing: DateTime<Utc>,
+) -> Result<Vec<String>, LedgerError> {
     fetch_all!(
         tx,
         query_scalar(
             "-- ledger::drop_old
              delete from notices where number in
                (select number from notices where at < $1
-                  or receiver not in (select receiver from notice_receivers) order by number limit $2)
+                  or at < $3 and receiver not in (select receiver from notice_receivers) order by number limit $2)
              returning event",
             At(kept),
-            ROWS_A_STEP
+            ROWS_A_STEP,
+            At(missing)
         )
     )
     .map_err(LedgerError::during(SWEEP))

@@ -30,17 +30,19 @@ struct OpenRow {
 }
 
 impl Ledger {
-    /// Every run that is not finished, plans aside: two a sync at most.
+    /// Every run that is not finished, of this sync or of all, plans aside: two a sync at most.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn open_runs(&self) -> Result<Vec<OpenRun>, LedgerError> {
+    pub async fn open_runs(&self, sync: Option<&str>) -> Result<Vec<OpenRun>, LedgerError> {
         let rows: Result<Vec<OpenRow>, sqlx::Error> = fetch_all!(
             self.read("read open runs").await?,
             query_as(
                 "-- ledger::open_runs
                  select sync, state, created_at, started_at from runs
-                 where state in ('queued', 'running', 'waiting', 'held') and mode <> 'plan'"
+                 where state in ('queued', 'running', 'waiting', 'held') and mode <> 'plan'
+                   and sync = coalesce($1, sync)",
+                sync
             )
         );
         let rows = rows.map_err(LedgerError::during("read open runs"))?;

@@ -50,6 +50,8 @@ pub(super) async fn retrigger(
         Mode::Force => asked.need(Scope::Admin, "admin")?,
         _ => asked.need(Scope::Trigger, "trigger")?,
     }
+    // No worker claims runs of a sync that is in the config no more.
+    asked.visitor.shared.sync(&asked.visitor, &original.sync)?;
     admit(&pages, &asked)?;
     let actor = Some(asked.visitor.caller().name().to_owned());
     Ok(started(&pages.ask(pages.ledger().retrigger(original.id, actor, None)).await?))

@@ -1,6 +1,6 @@
 //! What a sync's runs came to over time.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::chart::{Bars, Series, Slot, standstill};
@@ -202,19 +202,82 @@ fn requests(runs: &[&Run], slots: &[Slot]) -> Markup {
     .draw()
 }
 
-/// The watermark moves with a run that reached farther than those before.
 fn freshness(visitor: &Visitor, sync: &Seen<'_>, runs: &[&Run]) -> Markup {
     let bound = sync.config.cadence.as_ref().and_then(|cadence| cadence.stale_after_secs);
     let bound = bound.and_then(|secs| TimeDelta::try_seconds(i64::try_from(secs).ok()?));
-    let mut reached = None;
+    let last = sync.view.freshness_secs.map(|secs| visitor.now - TimeDelta::seconds(secs));
+    standstill("chart-freshness", &moved(runs, last), visitor.now, bound)
+}
+
+/// When the watermark moved: with each run that reached farther than those before it, and at `last`, as the ledger has
+/// it to the second. Whether the oldest run listed moved it, only a sync's first tells.
+fn moved(runs: &[&Run], last: Option<DateTime<Utc>>) -> Vec<DateTime<Utc>> {
+    let succeeded = runs.iter().filter(|run| matches!(run.state, RunState::Succeeded | RunState::Partial));
+    let mut reached: Option<DateTime<Utc>> = None;
     let mut moved = Vec::new();
-    for run in runs {
-        let moves =
-            matches!(run.state, RunState::Succeeded | RunState::Partial) && run.window.up_to > reached;
-        if let (true, Some(at)) = (moves, run.finished_at) {
+    for run in succeeded.filter(|run| run.window.up_to > None) {
+        let is_first = run.promoted.as_deref() == Some("first_run");
+        if run.window.up_to > reached {
+            let is_known = reached.is_some() || is_first;
+            moved.extend(run.finished_at.filter(|_| is_known));
             reached = run.window.up_to;
-            moved.push(at);
         }
     }
-    standstill("chart-freshness", &moved, visitor.now, bound)
+    moved.retain(|at| last.is_none_or(|last| *at <= last - TimeDelta::seconds(1)));
+    moved.extend(last);
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
+    }
+
+    fn run(hour: usize, reached: Option<i64>) -> Run {
+        let run = serde_json::json!({
+            "id": "019d3201-9b00-7000-8000-0000000000a1", "sync": "predictions", "mode": "delta", "state": "succeeded",
+            "trigger": {
+                "kind": "schedule", "deliveries": [], "actor": null, "reason": null, "retrigger_of": null,
+            },
+            "model": { "name": null, "version": null, "execution_id": null },
+            "attempt": 1, "created_at": at(0), "started_at": at(0), "finished_at": at(hour as i64),
+            "window": { "after": null, "up_to": reached.map(at) },
+            "tally": Tally::default(), "data_points": { "sent": 0, "saved": 0, "by_attribute": {} },
+            "progress": crate::run::Progress::default(), "promoted": null, "throttled_until": null, "held_by": null,
+            "error": null, "plan": null,
+        });
+        serde_json::from_value(run).expect("a run")
+    }
+
+    /// Of each hour a run, which reached so far.
+    fn runs(reached: &[Option<i64>]) -> Vec<Run> {
+        reached.iter().enumerate().map(|(hour, reached)| run(hour, *reached)).collect()
+    }
+
+    #[track_caller]
+    fn assert_moved(runs: &[Run], last: Option<i64>, expected: &[i64]) {
+        let runs: Vec<&Run> = runs.iter().collect();
+        let expected: Vec<DateTime<Utc>> = expected.iter().map(|hours| at(*hours)).collect();
+        assert_eq!(moved(&runs, last.map(at)), expected);
+    }
+
+    #[test]
+    fn a_watermark_that_stands_longer_than_the_list_goes_back_has_not_moved_with_the_oldest_run() {
+        let standing = runs(&[Some(-200); 40]);
+        assert_moved(&standing, Some(-120), &[-120]);
+        assert_moved(&standing, None, &[]);
+    }
+
+    #[test]
+    fn the_watermark_moves_with_each_run_that_reached_farther() {
+        let mut runs = runs(&[Some(-9), Some(1), Some(1), None, Some(4), Some(2)]);
+        assert_moved(&runs, Some(4), &[1, 4]);
+        runs[0].promoted = Some("first_run".to_owned());
+        assert_moved(&runs, Some(4), &[0, 1, 4]);
+        runs[4].state = RunState::Failed;
+        assert_moved(&runs, Some(5), &[0, 1, 5]);
+    }
 }

@@ -19,10 +19,10 @@ use super::words::{ago, badge, percent, setting};
 use crate::config;
 use crate::figures::{about, counted, grouped};
 use crate::ledger::{Ledger, LedgerError, RunFilter};
-use crate::run::{Mode, Run, RunState};
+use crate::run::{Run, RunState};
 use crate::standing::{SyncView, standing};
 
-/// Runs looked at for the strip; plans among them are passed over.
+/// Runs in the strip.
 const RUNS: u32 = 30;
 
 /// Seconds between looks: a person waits so long without wondering.
@@ -32,7 +32,7 @@ const EVERY_SECS: u32 = 3;
 pub(super) struct Seen<'a> {
     pub(super) config: &'a config::Sync,
     pub(super) view: SyncView,
-    /// Newest first.
+    /// Newest first, plans aside, without their deliveries.
     pub(super) runs: Vec<Run>,
 }
 
@@ -43,10 +43,9 @@ impl<'a> Seen<'a> {
         visitor: &Visitor,
         runs: u32,
     ) -> Result<Self, LedgerError> {
-        let filter = RunFilter { sync: Some(config.id.clone()), ..RunFilter::default() };
+        let filter = RunFilter { sync: Some(config.id.clone()), without_plans: true, ..RunFilter::default() };
         let view = standing(ledger, config, visitor.now).await?;
-        let mut runs = ledger.runs(&filter, runs, None).await?.items;
-        runs.retain(|run| run.mode != Mode::Plan);
+        let runs = ledger.runs_alone(&filter, runs, None).await?.items;
         Ok(Self { config, view, runs })
     }
 

@@ -117,7 +117,9 @@ fn by(run: &Run) -> Markup {
 }
 
 fn actions(visitor: &Visitor, run: &Run) -> Markup {
-    if !visitor.may_act() {
+    // Of a sync that is in the config no more nothing is run again.
+    let is_left = run.state.is_final() && !visitor.shared.syncs.contains_key(&run.sync);
+    if !visitor.may_act() || is_left {
         return html! {};
     }
     html! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Query, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -89,12 +89,8 @@ pub(super) async fn enter(
     Ok((StatusCode::FORBIDDEN, page(back, None, Some(wrong))).into_response())
 }
 
-/// Has the browser forget its session.
-pub(super) async fn leave(
-    State(pages): State<Arc<Pages>>,
-    headers: axum::http::HeaderMap,
-    _asked: Asked,
-) -> Response {
-    let cookie = [(header::SET_COOKIE, visitor::forget(&pages, &headers))];
-    (cookie, Redirect::to("/sign-in?why=out")).into_response()
+/// Has the browser forget its sessions.
+pub(super) async fn leave(_asked: Asked) -> Response {
+    let cookies = visitor::forget().map(|cookie| (header::SET_COOKIE, cookie));
+    (AppendHeaders(cookies), Redirect::to("/sign-in?why=out")).into_response()
 }

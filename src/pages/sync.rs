@@ -45,7 +45,7 @@ pub(super) async fn show(
     let config = shared.sync(&visitor, &id)?;
     let sync = pages.ask(Seen::look(pages.ledger(), config, &visitor, history::RUNS)).await?;
     let filter = RunFilter { sync: Some(id.clone()), ..RunFilter::default() };
-    let list = pages.ask(pages.ledger().runs(&filter, LISTED, part.cursor.as_deref())).await?;
+    let list = pages.ask(pages.ledger().runs_alone(&filter, LISTED, part.cursor.as_deref())).await?;
     let origin = first::origin(&pages, &headers);
     let main = html! {
         div.title #title data-part {

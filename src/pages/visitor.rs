@@ -50,17 +50,17 @@ impl FromRequestParts<Arc<Pages>> for Visitor {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, pages: &Arc<Pages>) -> Result<Self, Refusal> {
-        let visitor = cookies(&parts.headers).find_map(|cookie| Self::of(pages, cookie));
-        let visitor = visitor.ok_or_else(|| signed_out(parts))?;
+        let visitor = cookies(pages, &parts.headers).find_map(|cookie| Self::of(pages, cookie));
+        let visitor = visitor.ok_or_else(|| signed_out(pages, parts))?;
         if visitor.caller().may(Scope::Read) { Ok(visitor) } else { Err(Refusal::Forbidden("read")) }
     }
 }
 
 /// Whoever has no session signs in and comes back. A browser that followed a link of another site keeps a strict cookie
 /// to itself, though there may be one: it is sent here once more, from here.
-fn signed_out(parts: &Parts) -> Refusal {
+fn signed_out(pages: &Pages, parts: &Parts) -> Refusal {
     let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
-    let had_one = cookies(&parts.headers).next().is_some();
+    let had_one = cookies(pages, &parts.headers).next().is_some();
     let from_elsewhere = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if parts.method == Method::GET && from_elsewhere && !had_one {
         return Refusal::FromElsewhere { to: here.to_owned() };
@@ -70,10 +70,13 @@ fn signed_out(parts: &Parts) -> Refusal {
     Refusal::SignIn { back: back.to_owned(), expired: had_one }
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// Sessions as the browser has them for this way here. Over https the plain cookie counts for nothing: any host of the
+/// same domain can plant one.
+fn cookies<'h>(pages: &Pages, headers: &'h HeaderMap) -> impl Iterator<Item = &'h str> {
+    let kept = if is_secure(pages, headers) { SECURE } else { PLAIN };
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|list| list.to_str().ok());
     let pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| [PLAIN, SECURE].contains(name)).map(|(_, value)| value)
+    pairs.filter(move |(name, _)| *name == kept).map(|(_, value)| value)
 }
 
 /// Whether the browser came by https: to us, or to a proxy that says so. Whoever says so untruly spoils only a cookie
@@ -84,16 +87,17 @@ fn is_secure(pages: &Pages, headers: &HeaderMap) -> bool {
 
 /// Has the browser keep a session, for this host and its own pages alone, out of reach of scripts.
 pub(super) fn keep(pages: &Pages, headers: &HeaderMap, cookie: &str) -> HeaderValue {
-    set(pages, headers, cookie, SESSION_TIME.num_seconds())
+    let name = if is_secure(pages, headers) { SECURE } else { PLAIN };
+    set(name, cookie, SESSION_TIME.num_seconds())
 }
 
-/// Has the browser forget its session.
-pub(super) fn forget(pages: &Pages, headers: &HeaderMap) -> HeaderValue {
-    set(pages, headers, "", 0)
+/// Has the browser forget its sessions, whichever way it came for them.
+pub(super) fn forget() -> [HeaderValue; 2] {
+    [PLAIN, SECURE].map(|name| set(name, "", 0))
 }
 
-fn set(pages: &Pages, headers: &HeaderMap, value: &str, secs: i64) -> HeaderValue {
-    let (name, secure) = if is_secure(pages, headers) { (SECURE, "; Secure") } else { (PLAIN, "") };
+fn set(name: &str, value: &str, secs: i64) -> HeaderValue {
+    let secure = if name == SECURE { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path=/; Max-Age={secs}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::from_str(&cookie).expect("sessions are plain ASCII")
 }

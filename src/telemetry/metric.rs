@@ -93,16 +93,16 @@ metrics! {
     CONNECTIONS_REFUSED = Counter "peak_braze_http_connections_refused_total" ("") []
         "HTTP connections turned away, the server or the address having enough.";
 
-    RUNS = Counter "peak_braze_runs_total" ("") ["sync" "state"] "Finished runs by sync and state.";
+    RUNS = Counter "peak_braze_runs_total" ("") ["sync" "state"] "Finished runs, plans aside, by sync and state.";
     RUN_ERRORS = Counter "peak_braze_run_errors_total" ("") ["sync" "code"]
-        "Failed and cancelled runs by sync and error code.";
-    ATTEMPTS = Counter "peak_braze_run_attempts_total" ("") ["sync"] "Attempts of runs by sync.";
+        "Failed and cancelled runs, plans aside, by sync and error code.";
+    ATTEMPTS = Counter "peak_braze_run_attempts_total" ("") ["sync"] "Attempts of runs by sync, plans among them.";
     RUN_SECONDS = Histogram "peak_braze_run_seconds" ("seconds") ["sync"] [RUN_SECS]
-        "A run's last attempt, from claim to outcome, by sync.";
+        "A run's last attempt, from claim to outcome, by sync; plans aside.";
     CUSTOMERS = Counter "peak_braze_customers_total" ("") ["sync" "verdict"]
-        "Customers of finished runs by sync and verdict (unchanged, accepted, rejected, unknown, invalid).";
+        "Customers of finished runs, plans aside, by sync and verdict (unchanged, accepted, rejected, unknown, invalid).";
     VALUES = Counter "peak_braze_values_total" ("") ["sync" "fate"]
-        "Attribute values of finished runs by sync: sent, saved because Braze had them, or invalid.";
+        "Attribute values of finished runs, plans aside, by sync: sent, saved because Braze had them, or invalid.";
     OPEN_RUNS = Gauge "peak_braze_open_runs" ("") ["sync" "state"]
         "Runs not finished, plans aside, by sync and state (queued, running, waiting, held).";
     QUEUE_AGE = Gauge "peak_braze_queue_age_seconds" ("seconds") ["sync"]

@@ -49,9 +49,8 @@ impl Attempt {
             let claimed_at = Instant::now();
             // Whatever panics, the process and its other runs go on.
             let ending = std::panic::AssertUnwindSafe(self.run(&lease)).catch_unwind().await;
-            let ending = ending.unwrap_or(Ending::Panicked);
-            ending.tell(&traced);
-            match (self.record(&lease, &ending).await, &ending) {
+            let mut ending = ending.unwrap_or(Ending::Panicked);
+            match (self.record(&lease, &mut ending).await, &ending) {
                 (Ok(()), Ending::Finished(finish)) => measure::finished(&lease, finish, claimed_at),
                 (Ok(()), _) => {}
                 (Err(error), _) => tracing::warn!(
@@ -59,6 +58,7 @@ impl Attempt {
                     "the attempt's end could not be recorded"
                 ),
             }
+            ending.tell(&traced);
         };
         traced.around(Box::pin(attempt.instrument(span))).await;
     }
@@ -91,11 +91,13 @@ impl Attempt {
         }
     }
 
-    async fn record(&self, lease: &Lease, ending: &Ending) -> Result<(), LedgerError> {
+    /// Records how the attempt ended; a finish becomes what the ledger made of it.
+    async fn record(&self, lease: &Lease, ending: &mut Ending) -> Result<(), LedgerError> {
         match ending {
             Ending::Finished(finish) => {
+                **finish = self.last_write(|| self.ledger.finish(lease.clone(), (**finish).clone())).await?;
                 tracing::info!(state = %finish.state, error = finish.error.as_ref().map(|error| &*error.code), "run ended");
-                self.last_write(|| self.ledger.finish(lease.clone(), (**finish).clone())).await
+                Ok(())
             }
             Ending::Panicked => {
                 tracing::error!("the run panicked; it goes on in another attempt");
@@ -126,9 +128,9 @@ impl Attempt {
         }
     }
 
-    async fn last_write<F>(&self, mut write: impl FnMut() -> F) -> Result<(), LedgerError>
+    async fn last_write<F, T>(&self, mut write: impl FnMut() -> F) -> Result<T, LedgerError>
     where
-        F: Future<Output = Result<(), LedgerError>>,
+        F: Future<Output = Result<T, LedgerError>>,
     {
         for _ in 1..LAST_WRITE_TRIES {
             match write().await {

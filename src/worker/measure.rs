@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::config::NotifyEvent;
 use crate::ledger::{Finish, Lease};
-use crate::run::RunState;
+use crate::run::{Mode, RunState};
 use crate::telemetry::metric::{
     ATTEMPTS, CUSTOMERS, NOTICES, NOTICES_OLDEST, NOTICES_PENDING, REQUESTS, RETRIES, RUN_ERRORS,
     RUN_SECONDS, RUNS, VALUES,
@@ -43,8 +43,11 @@ pub(super) fn claimed(lease: &Lease) {
     counter!(ATTEMPTS, "sync" => lease.run.sync.clone()).increment(1);
 }
 
-/// A run ended.
+/// A run ended, as recorded. A plan sent nothing, and counts nowhere.
 pub(super) fn finished(lease: &Lease, finish: &Finish, claimed_at: Instant) {
+    if lease.run.mode == Mode::Plan {
+        return;
+    }
     let sync = || lease.run.sync.clone();
     counter!(RUNS, "sync" => sync(), "state" => finish.state.as_str()).increment(1);
     histogram!(RUN_SECONDS, "sync" => sync()).record(claimed_at.elapsed().as_secs_f64());

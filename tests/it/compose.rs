@@ -1,8 +1,12 @@
 //! `deploy/compose.yaml`: what it mounts is there, and what its replicas read is a config.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use peak_braze::config;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::support::app::{BRAZE_KEY, CALLBACK_SECRET, TOKEN};
 
 const COMPOSE: &str = include_str!("../../deploy/compose.yaml");
 const NGINX: &str = include_str!("../../deploy/compose/nginx.conf");
@@ -52,4 +56,31 @@ fn its_replicas_read_a_config_for_a_shared_ledger() {
         assert!(COMPOSE.contains(&format!("  {replica}: *replica")));
         assert!(NGINX.contains(&format!("server {replica}:{}", config.server.listen.port())));
     }
+}
+
+#[test]
+fn the_ledger_address_it_explains_is_taken_and_leads_to_the_socket() {
+    let explained = COMPOSE.lines().find_map(|line| line.strip_prefix("#   ledger_url "));
+    let address = explained.expect("ledger_url is explained").trim();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, secret) in [
+        ("ledger_url", address),
+        ("digest_key", "a digest key of thirty-two bytes"),
+        ("token", TOKEN),
+        ("callback", CALLBACK_SECRET),
+        ("braze_api_key", BRAZE_KEY),
+        ("warehouse_url", "postgres://reader@warehouse.example.com/db"),
+    ] {
+        std::fs::write(folder.path().join(name), secret).expect("written");
+    }
+    let text = std::fs::read_to_string(deploy().join("compose/peak-braze.toml")).expect("the config");
+    let text = text.replace("/run/secrets", folder.path().to_str().expect("UTF-8"));
+    let file = folder.path().join("peak-braze.toml");
+    std::fs::write(&file, text).expect("written");
+    let config = config::load(&file).expect("a config");
+    config::check_secrets(&config).expect("secrets that can be used");
+    let options = PgConnectOptions::from_str(address).expect("an address to the driver too");
+    let socket = options.get_socket().expect("a socket's folder");
+    assert!(COMPOSE.contains(&format!("- socket:{}\n", socket.display())), "{}", socket.display());
+    assert_eq!((options.get_username(), options.get_database()), ("peak_braze", Some("peak_braze")));
 }

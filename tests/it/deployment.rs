@@ -207,7 +207,10 @@ fn every_error_of_a_run_is_in_the_list() {
 /// Against the schemas of Kubernetes itself.
 #[test]
 fn the_manifests_are_ones_that_kubernetes_takes() {
-    let folder = deploy().join("kubernetes");
-    let told = run_script("kubernetes.py", &[folder.to_str().expect("UTF-8")], "");
-    assert!(told.contains("Deployment") && told.contains("NetworkPolicy"), "{told}");
+    let folders = ["kubernetes", "kubernetes-sqlite"].map(|folder| deploy().join(folder));
+    let folders = folders.each_ref().map(|folder| folder.to_str().expect("UTF-8"));
+    let told = run_script("kubernetes.py", &folders, "");
+    for kind in ["Deployment", "NetworkPolicy", "StatefulSet"] {
+        assert!(told.contains(kind), "{told}");
+    }
 }

@@ -225,6 +225,27 @@ async fn files_are_a_warehouse_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_wide_table_the_first_columns_that_can_be_sent_are() {
+    let desk = Desk::new();
+    let names: Vec<String> = (1..=600).map(|number| format!("score_{number}")).collect();
+    let mut csv = format!("customer_id,updated_at,first_name,{}\n", names.join(","));
+    for row in 1..=30 {
+        let cells: Vec<String> = (1..=600).map(|column| format!("0.{row:02}{column:03}")).collect();
+        csv += &format!("c-{row},2026-03-28T06:00:00Z,Ada{row},{}\n", cells.join(","));
+    }
+    std::fs::create_dir(desk.path("exports")).expect("a folder");
+    std::fs::write(desk.path("exports/part-1.csv"), csv).expect("written");
+    let flags = ["init", "--source-url", "files://exports/*.csv", "--braze-endpoint", "US-01"];
+    let printed = tokio::task::block_in_place(|| desk.well(&flags));
+    let config = config::load(&desk.path("peak-braze.toml")).expect("it can be used");
+    let sent: Vec<&str> = config.syncs[0].attributes.iter().map(|one| one.column.as_str()).collect();
+    assert_eq!(sent, names[..250], "first_name is personal, and takes nobody's place");
+    for told in [&printed, &desk.written()] {
+        assert_eq!(told.matches("the 250 before it").count(), 350, "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_goes_into_no_file() {
     let (mut desk, braze) = (Desk::new(), sandbox().await);
     let postgres = Postgres::start();

@@ -126,6 +126,29 @@ async fn a_day_of_a_service_shows_every_metric_of_the_list_and_no_other() {
     }
 }
 
+/// What is counted of the sync's runs.
+fn counted(shown: &Exposition) -> [Option<f64>; 3] {
+    let runs = |state| shown.sum("peak_braze_runs_total", &[("sync", SYNC), ("state", state)]);
+    [runs("succeeded"), runs("cancelled"), shown.sum("peak_braze_customers_total", &[("sync", SYNC)])]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_counted_as_recorded_and_plans_are_not() {
+    let app = TestApp::start(Setup::customers(10)).await;
+    assert_eq!(app.run("plan").await.state, RunState::Succeeded);
+    let (_, shown) = when(&app, |shown| shown.sum("peak_braze_run_attempts_total", &[]) == Some(1.0)).await;
+    assert_eq!(counted(&shown), [Some(0.0); 3]);
+    // The request to cancel comes after the last heartbeat: the run itself does not hear of it.
+    app.braze.rule(Rule::new(Answer::Pass).hold_before_apply("late").times(1));
+    let id = app.trigger(&json!({})).await;
+    app.braze.wait_for(|stats| stats.held == 1).await;
+    app.post(&format!("/v1/runs/{id}/cancel"), &json!({})).await;
+    app.braze.release("late");
+    assert_eq!(app.finished(id).await.state, RunState::Cancelled);
+    let (_, shown) = when(&app, |shown| shown.sum("peak_braze_runs_total", &[]) == Some(1.0)).await;
+    assert_eq!(counted(&shown), [Some(0.0), Some(1.0), Some(10.0)]);
+}
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the source tree");
     let paths = entries.map(|entry| entry.expect("an entry").path());

@@ -194,10 +194,37 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
     let secure = send(request).await;
     let cookie = secure.header("set-cookie");
     assert!(cookie.starts_with("__Host-peak_braze_session=1.") && cookie.ends_with("; Secure"), "{cookie}");
-    let person = Person { app: &app, cookie: cookie.split(';').next().expect("a cookie").to_owned() };
-    assert_eq!(person.get("/").await.status, StatusCode::OK);
+    let secure = cookie.split(';').next().expect("a cookie");
+    let page = send(app.http.get(app.url("/")).header("cookie", secure).header("x-forwarded-proto", "https"));
+    assert_eq!(page.await.status, StatusCode::OK);
+    let person = Person::signed_in(&app, TOKEN).await;
     let left = person.press("/", "/sign-out").await;
-    assert!(left.header("set-cookie").contains("=; Path=/; Max-Age=0"), "{}", left.header("set-cookie"));
+    let forgotten: Vec<&[u8]> =
+        left.headers.get_all("set-cookie").iter().map(header::HeaderValue::as_bytes).collect();
+    assert_eq!(
+        forgotten,
+        [
+            &b"peak_braze_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"[..],
+            b"__Host-peak_braze_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_here_has_its_own_cookie_and_takes_no_other() {
+    let app = TestApp::start(Setup::default()).await;
+    let plain = Person::signed_in(&app, TOKEN).await.cookie;
+    let secure = format!("__Host-{plain}");
+    for (proto, cookie, status) in [
+        ("http", &plain, StatusCode::OK),
+        ("http", &secure, StatusCode::SEE_OTHER),
+        ("https", &secure, StatusCode::OK),
+        ("https", &plain, StatusCode::SEE_OTHER),
+        ("https", &format!("{plain}; {secure}"), StatusCode::OK),
+    ] {
+        let page = app.http.get(app.url("/")).header("cookie", cookie).header("x-forwarded-proto", proto);
+        assert_eq!(send(page).await.status, status, "{proto}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,6 +315,25 @@ async fn syncs_outside_a_tokens_list_are_not_there() {
         assert_eq!(person.post(path, &[("csrf", &csrf)]).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     assert_eq!(person.press("/", "/syncs/other/run").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_sync_that_is_configured_no_more_is_not_repeated() {
+    let mut app = TestApp::start(peopled(Setup::customers(3))).await;
+    let (status, started) = app.post("/v1/syncs/other/runs", &json!({})).await;
+    assert_eq!(status, 202);
+    let run = started["run_id"].as_str().expect("an id").to_owned();
+    app.finished(run.parse().expect("an id")).await;
+    app.change(|setup| setup.notify.clear());
+    app.app().reload().await.expect("a config");
+    let (status, problem) = app.post(&format!("/v1/runs/{run}/retrigger"), &json!({})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND.as_u16(), &json!("unknown_sync")));
+    let person = Person::signed_in(&app, TOKEN).await;
+    let page = person.get(&format!("/runs/{run}")).await;
+    assert!(page.status == StatusCode::OK && !page.text.contains("retrigger"), "{}", page.text);
+    let refused = person.post(&format!("/runs/{run}/retrigger"), &[("csrf", page.csrf())]).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.get("/v1/runs").await["runs"].as_array().expect("a list").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

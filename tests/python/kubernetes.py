@@ -1,4 +1,7 @@
-"""Validates a folder of Kubernetes manifests against the schemas of Kubernetes, and what they promise."""
+"""Validates folders of Kubernetes manifests against the schemas of Kubernetes, and what they promise.
+
+The first one holds the config.
+"""
 
 import pathlib
 import re
@@ -29,17 +32,36 @@ def time_is_enough(spec, drain_secs):
     assert spec["terminationGracePeriodSeconds"] > pause + drain_secs
 
 
-folder = pathlib.Path(sys.argv[1])
-drain_secs = int(re.search(r"^drain_secs = (\d+)", (folder / "peak-braze.toml").read_text(), re.MULTILINE)[1])
-for path in sorted(folder.rglob("*.yaml")):
-    manifest = yaml.safe_load(path.read_text())
-    if manifest["kind"] == "Kustomization":
-        missing = [name for name in manifest["resources"] if not (path.parent / name).exists()]
-        assert not missing, f"{path}: {missing}"
-        continue
-    for version in VERSIONS:
-        kubernetes_validate.validate(manifest, version, strict=True)
-    if "template" in manifest.get("spec", {}):
-        containers_are_restricted(manifest["spec"]["template"]["spec"])
-        time_is_enough(manifest["spec"]["template"]["spec"], drain_secs)
-    print(manifest["kind"], path.relative_to(folder), *VERSIONS)
+def kustomization_can_be_built(folder, kustomization, manifests):
+    assert kustomization["namespace"], folder
+    for name in kustomization["resources"]:
+        resource = (folder / name).resolve()
+        assert resource.exists(), f"{folder}: {name}"
+        # Kustomize takes this for a cycle.
+        assert resource not in folder.resolve().parents, f"{folder}: {name} holds it"
+    # It renames the images of the manifests it adds; those of what it builds on are renamed already.
+    renamed = {image["name"] for image in kustomization["images"]}
+    used = {container["image"] for manifest in manifests for container in containers(manifest)}
+    assert used <= renamed, f"{folder}: {used - renamed}"
+
+
+def containers(manifest):
+    return manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+
+
+folders = [pathlib.Path(folder) for folder in sys.argv[1:]]
+config = (folders[0] / "peak-braze.toml").read_text()
+drain_secs = int(re.search(r"^drain_secs = (\d+)", config, re.MULTILINE)[1])
+for folder in folders:
+    found = [(path, yaml.safe_load(path.read_text())) for path in sorted(folder.rglob("*.yaml"))]
+    manifests = [(path, manifest) for path, manifest in found if manifest["kind"] != "Kustomization"]
+    for path, kustomization in found:
+        if kustomization["kind"] == "Kustomization":
+            kustomization_can_be_built(path.parent, kustomization, [manifest for _, manifest in manifests])
+    for path, manifest in manifests:
+        for version in VERSIONS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+        if "template" in manifest.get("spec", {}):
+            containers_are_restricted(manifest["spec"]["template"]["spec"])
+            time_is_enough(manifest["spec"]["template"]["spec"], drain_secs)
+        print(manifest["kind"], path.relative_to(folder), *VERSIONS)

@@ -10,7 +10,7 @@ use super::answers::{Answers, Asker};
 use super::column::Looks;
 use super::text::{self, Mapped};
 use crate::clock::Clock;
-use crate::config::{self, Config, SourceKind};
+use crate::config::{self, Config, MAX_ATTRIBUTES, SourceKind};
 use crate::customer::{Kind, UpdatedAt};
 use crate::source::{Description, Problem, Role, Source};
 
@@ -94,21 +94,35 @@ impl Look {
             known.iter().cloned().partition(|name| is_plain(name));
         let key = chosen("--key", answers.key.as_deref(), &plain, &KEYS, "_id")?;
         let updated_at = chosen("--updated-at", answers.updated_at.as_deref(), &plain, &TIMES, "_at")?;
-        let columns = plain.into_iter().filter(|name| *name != key && *name != updated_at).collect();
-        let mapped = Mapped { key, updated_at, columns };
+        let columns: Vec<String> =
+            plain.into_iter().filter(|name| *name != key && *name != updated_at).collect();
+        // What a config may map, and so a draft, is less than a table may hold.
+        let (first, rest) = columns.split_at(columns.len().min(MAX_ATTRIBUTES));
+        let mapped = |columns: &[String]| Mapped {
+            key: key.clone(),
+            updated_at: updated_at.clone(),
+            columns: columns.to_vec(),
+        };
+        let mut look = Self::part(answers, mapped(first), out, clock).await?;
+        for columns in rest.chunks(MAX_ATTRIBUTES) {
+            look.columns.extend(Self::part(answers, mapped(columns), out, clock).await?.columns);
+        }
+        Ok(Self { odd_names, ..look })
+    }
+
+    async fn part(answers: &Answers, mapped: Mapped, out: &Path, clock: &Clock) -> anyhow::Result<Self> {
         let (source, description) = described(answers, &mapped, out, clock).await?;
         if let Some(problem) = description.problems.iter().find(|problem| problem.is_fatal) {
             bail!(Usage(says(&description.table, problem)));
         }
         let is_bare = answers.kind == SourceKind::Files;
-        Self::sampled(&source, &description, mapped, odd_names, is_bare).await
+        Self::sampled(&source, &description, mapped, is_bare).await
     }
 
     async fn sampled(
         source: &Source,
         description: &Description,
         mapped: Mapped,
-        odd_names: Vec<String>,
         is_bare: bool,
     ) -> anyhow::Result<Self> {
         let chunk = source.sample(SAMPLE_ROWS).await.context("a sample of the table cannot be read")?;
@@ -140,7 +154,7 @@ impl Look {
             columns: columns
                 .map(|(name, looks)| seen(name, &|role| matches!(role, Role::Attribute(_)), looks))
                 .collect(),
-            odd_names,
+            odd_names: Vec::new(),
             rows: chunk.len(),
             has_several_rows,
         })

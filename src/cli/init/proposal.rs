@@ -6,6 +6,7 @@ use super::answers::Answers;
 use super::column::Looks;
 use super::look::{Look, Seen};
 use crate::cli::receipt::bare;
+use crate::config::MAX_ATTRIBUTES;
 use crate::customer::Kind;
 use crate::figures::{counted, grouped};
 
@@ -56,6 +57,11 @@ impl Proposal {
                 None => attributes.push(choice(seen, &answers.prefix)),
             }
         }
+        let beyond = attributes.split_off(attributes.len().min(MAX_ATTRIBUTES));
+        left_out.extend(beyond.into_iter().map(|Choice { column, .. }| Left {
+            column,
+            why: format!("could be sent, but the {MAX_ATTRIBUTES} before it are all that one sync may send"),
+        }));
         let odd = look.odd_names.iter().map(|name| Left {
             column: name.clone(),
             why: "its name holds more than letters, digits and underscores; give it another in a view"

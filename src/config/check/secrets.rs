@@ -196,3 +196,6 @@ impl Check {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,20 +29,24 @@ macro_rules! told_by {
                 whoever_joined_in_a_race_is_covered_by_the_claim, plans_stand_outside_the_queue,
                 an_idempotency_key_finds_its_run_for_a_day, a_hundred_requests_with_one_key_are_one_run,
                 a_run_nobody_has_is_cancelled_at_once, a_paused_sync_starts_nothing_new,
-                only_the_syncs_asked_for_are_claimed, a_slot_is_answered_for_once, runs_page_newest_first;
+                only_the_syncs_asked_for_are_claimed, a_slot_is_answered_for_once, runs_page_newest_first,
+                a_list_tells_each_run_its_own_deliveries_and_may_leave_plans_out;
             lease: two_workers_never_have_the_same_run, a_lost_lease_changes_nothing, a_lost_plan_records_nothing,
                 an_expired_lease_is_claimed_anew_and_goes_on, a_run_given_back_waits_until_it_is_due,
                 the_fifth_crash_ends_the_run, waits_and_clean_stops_are_no_crashes,
                 a_request_to_cancel_is_heard_with_the_heartbeat;
-            outcome: the_watermark_never_goes_back, a_failed_run_moves_nothing, a_plan_changes_nothing_but_itself,
+            outcome: the_watermark_never_goes_back, a_run_without_a_watermark_reaches_nowhere,
+                a_failed_run_moves_nothing, a_plan_changes_nothing_but_itself,
                 a_blocked_sync_is_freed_by_a_success, a_finished_run_never_changes,
+                a_request_to_cancel_that_came_first_is_the_end,
                 pruning_keeps_what_is_still_needed, pruning_goes_in_steps_to_the_end,
                 an_id_that_comes_again_after_pruning_is_listed_with_its_new_run;
             notices: an_outcome_and_its_notice_are_one, plans_and_cancelled_runs_are_not_told,
                 everybody_is_told_what_they_asked_for, a_notice_is_claimed_by_one,
                 a_notice_comes_round_again_with_its_id, a_standstill_is_told_once_until_it_is_over,
                 trouble_begins_and_ends_once,
-                a_wait_set_by_a_clock_that_was_ahead_is_over, what_nobody_will_be_told_goes;
+                a_wait_set_by_a_clock_that_was_ahead_is_over, what_nobody_will_be_told_goes,
+                a_receiver_that_another_process_was_just_given_is_told;
             sent: what_was_recorded_is_remembered, what_was_left_in_flight_is_in_doubt,
                 what_was_in_flight_to_another_workspace_is_in_doubt_there,
                 a_plan_leaves_alone_what_an_active_run_has_in_flight, rejections_count_runs_and_begin_anew,

@@ -230,3 +230,15 @@ pub async fn what_nobody_will_be_told_goes(ledger: &Ledger, time: &Time) {
     assert_eq!(ledger.sweep_notices(&both[..1]).await.expect("swept"), [NotifyEvent::Succeeded]);
     assert_eq!(pending(ledger).await, 0);
 }
+
+pub async fn a_receiver_that_another_process_was_just_given_is_told(ledger: &Ledger, time: &Time) {
+    ledger.subscribe(vec![subscriber("new", &[NotifyEvent::Succeeded])]);
+    run(ledger, RunState::Succeeded).await;
+    let old = [HOOK.to_owned()];
+    for minutes in [0, 60] {
+        time.advance(TimeDelta::minutes(minutes)).await;
+        assert_eq!(ledger.sweep_notices(&old).await.expect("swept"), []);
+    }
+    time.advance(TimeDelta::seconds(1)).await;
+    assert_eq!(ledger.sweep_notices(&old).await.expect("swept"), [NotifyEvent::Succeeded]);
+}

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::ledger::{Finish, Ledger, LedgerError, NewDelivery, Recorded, SyncState};
-use peak_braze::run::{Mode, RunError, RunState};
+use peak_braze::run::{Mode, RunError, RunState, Window};
 
 use super::{
     SYNC, Time, checkpoint, claim, deliver, delivery, ending, finish, is_lost, queue, start, state, try_claim,
@@ -34,6 +34,23 @@ pub async fn the_watermark_never_goes_back(ledger: &Ledger, time: &Time) {
         assert_eq!((known.watermark, known.watermark_moved_at), (Some(stands), moved_at));
     }
     assert_eq!(known(ledger).await.fingerprint.as_deref(), Some("braze:1"));
+}
+
+pub async fn a_run_without_a_watermark_reaches_nowhere(ledger: &Ledger, _: &Time) {
+    let ceiling = start() + TimeDelta::hours(1);
+    for (mode, end, up_to) in [
+        (Mode::Delta, ending(RunState::Succeeded), None),
+        (Mode::Delta, Finish { watermark: Some(start()), ..ending(RunState::Partial) }, Some(start())),
+        (Mode::Delta, ending(RunState::Failed), Some(ceiling)),
+        (Mode::Plan, ending(RunState::Succeeded), Some(ceiling)),
+    ] {
+        let id = queue(ledger, mode).await;
+        let lease = claim(ledger).await;
+        let window = Window { after: None, up_to: Some(ceiling) };
+        ledger.show_progress(&lease, lease.run.progress, Some(window), None).await.expect("shown");
+        ledger.finish(lease, end).await.expect("finished");
+        assert_eq!(ledger.run(id).await.expect("a ledger").expect("a run").window.up_to, up_to);
+    }
 }
 
 pub async fn a_failed_run_moves_nothing(ledger: &Ledger, _: &Time) {
@@ -96,6 +113,21 @@ pub async fn a_finished_run_never_changes(ledger: &Ledger, time: &Time) {
     assert!(ledger.cancel(id).await.is_err());
     deliver(ledger, "evt-1").await;
     assert_eq!(ledger.run(id).await.expect("a ledger").expect("a run"), run);
+}
+
+pub async fn a_request_to_cancel_that_came_first_is_the_end(ledger: &Ledger, _: &Time) {
+    let id = queue(ledger, Mode::Delta).await;
+    let lease = claim(ledger).await;
+    ledger.cancel(id).await.expect("asked");
+    let end = Finish { watermark: Some(start()), ..ending(RunState::Succeeded) };
+    // The second time as if the commit had failed to say so.
+    for _ in 0..2 {
+        let recorded = ledger.finish(lease.clone(), end.clone()).await.expect("finished");
+        let code = recorded.error.map(|error| error.code);
+        assert_eq!((recorded.state, code.as_deref()), (RunState::Cancelled, Some("cancelled")));
+        assert_eq!(recorded.watermark, None);
+    }
+    assert_eq!((known(ledger).await, state(ledger, id).await), (SyncState::default(), RunState::Cancelled));
 }
 
 pub async fn pruning_keeps_what_is_still_needed(ledger: &Ledger, time: &Time) {

@@ -222,6 +222,32 @@ pub async fn a_slot_is_answered_for_once(ledger: &Ledger, _: &Time) {
     assert!(try_claim(ledger).await.is_none(), "one slot, one run");
 }
 
+pub async fn a_list_tells_each_run_its_own_deliveries_and_may_leave_plans_out(ledger: &Ledger, _: &Time) {
+    let first = deliver(ledger, "evt-1").await;
+    deliver(ledger, "evt-2").await;
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    let second = deliver(ledger, "evt-3").await;
+    let plan = queue(ledger, Mode::Plan).await;
+    let told = async |filter: RunFilter| {
+        let page = ledger.runs(&filter, 9, None).await.expect("a page");
+        page.items.into_iter().map(|run| (run.id, run.trigger.deliveries)).collect::<Vec<_>>()
+    };
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let runs = vec![(second, ids(&["evt-3"])), (first, ids(&["evt-1", "evt-2"]))];
+    let own = RunFilter { without_plans: true, ..RunFilter::default() };
+    assert_eq!(told(own.clone()).await, runs);
+    let mut all = runs;
+    all.insert(0, (plan, Vec::new()));
+    assert_eq!(told(RunFilter::default()).await, all);
+    let alone = ledger.runs_alone(&own, 1, None).await.expect("a page");
+    assert_eq!((alone.items[0].id, alone.items[0].trigger.deliveries.len()), (second, 0));
+    assert!(alone.next_cursor.is_some());
+    let open = ledger.open_runs(Some(SYNC)).await.expect("a list");
+    assert_eq!(open, ledger.open_runs(None).await.expect("a list"));
+    assert_eq!(open.iter().map(|run| run.state).collect::<Vec<_>>(), [RunState::Queued]);
+    assert_eq!(ledger.open_runs(Some("segments")).await.expect("a list"), []);
+}
+
 pub async fn runs_page_newest_first(ledger: &Ledger, _: &Time) {
     let mut made = Vec::new();
     for _ in 0..5 {
@@ -231,7 +257,7 @@ pub async fn runs_page_newest_first(ledger: &Ledger, _: &Time) {
     made.push(queue(ledger, Mode::Delta).await);
     made.reverse();
     for sync in [None, Some(SYNC.to_owned())] {
-        let filter = RunFilter { sync, syncs: Some(vec![SYNC.to_owned()]), state: None };
+        let filter = RunFilter { sync, syncs: Some(vec![SYNC.to_owned()]), ..RunFilter::default() };
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
             let page = ledger.runs(&filter, 2, cursor.as_deref()).await.expect("a page");
