@@ -231,10 +231,13 @@ async fn a_schema_from_the_future_is_refused() {
     let sql = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
                values (9999, 'later', 1, x'00', 0)";
     bed.intruder().execute_batch(sql).expect("a later version");
+    // All of it in the file itself: else whoever closes the log last moves it there.
+    let moved = "pragma wal_checkpoint(truncate)";
+    bed.intruder().query_row(moved, [], |row| row.get::<_, i64>(0)).expect("no log is left");
     let before = std::fs::read(bed.path("")).expect("read");
     let error = refusal(bed.open().await).await;
     assert!(error.contains("9999") && error.contains("newer"), "{error}");
-    assert_eq!(std::fs::read(bed.path("")).expect("read"), before);
+    assert!(std::fs::read(bed.path("")).expect("read") == before, "the file was written to");
 }
 
 #[tokio::test(flavor = "multi_thread")]
