@@ -51,7 +51,8 @@ macro_rules! told_by {
                 what_was_in_flight_to_another_workspace_is_in_doubt_there,
                 a_plan_leaves_alone_what_an_active_run_has_in_flight, rejections_count_runs_and_begin_anew,
                 a_second_attempt_settles_what_the_first_refused, bad_keys_not_seen_again_are_settled,
-                cursors_of_other_lists_are_refused, holds_outlive_only_themselves, slots_are_never_reused;
+                cursors_of_other_lists_are_refused, holds_outlive_only_themselves, slots_are_never_reused,
+                who_is_forgotten_is_nowhere;
         );
     };
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use peak_braze::customer::{Chunk, ChunkBuilder, Code, Digests, Stamp, Value, Zone};
-use peak_braze::ledger::{Flag, Group, Lease, Ledger, LedgerError, NewRejection, SentRow};
+use peak_braze::customer::{Chunk, ChunkBuilder, Code, Digests, Position, Stamp, Value, Zone};
+use peak_braze::ledger::{
+    Checkpoint, Flag, Group, Lease, Ledger, LedgerError, NewRejection, NewRun, SentRow,
+};
 use peak_braze::run::{Mode, Progress, RunState};
 
 use super::{SYNC, Time, checkpoint, claim, finish, outlast_the_lease, queue};
@@ -239,4 +241,36 @@ pub async fn slots_are_never_reused(ledger: &Ledger, _: &Time) {
     assert_eq!(slots("braze", &["c", "a"]).await, [2, 0]);
     assert_eq!(slots("braze", &["b"]).await, [1]);
     assert_eq!(slots("other", &["b"]).await, [0]);
+}
+
+pub async fn who_is_forgotten_is_nowhere(ledger: &Ledger, _: &Time) {
+    let (target, id) = (target(ledger).await, "to-be-forgotten");
+    let chosen = Some(vec![id.to_owned(), "another".to_owned()]);
+    ledger.enqueue(NewRun { customers: chosen, ..super::new_run(Mode::Force) }).await.expect("queued");
+    let lease = claim(ledger).await;
+    let stopped_at_it = Checkpoint { position: Some(Position::Text(id.to_owned())), ..checkpoint(1) };
+    let digests = packed(1, 7, lease.number);
+    let group = Group {
+        in_flight: None,
+        sent: vec![SentRow { customer_id: id, digests: &digests, flag: CLEAN }],
+        rejections: vec![refused(id, None, Code::Unknown)],
+        cleared: Vec::new(),
+        checkpoint: &stopped_at_it,
+        progress: Progress::default(),
+        sent_at: None,
+    };
+    ledger.record_group(&lease, target, group).await.expect("recorded");
+    ledger.mark_in_flight(&lease, target, &["another", id]).await.expect("marked");
+    let busy = ledger.forget(SYNC, id).await;
+    assert!(matches!(busy, Err(LedgerError::WrongState { .. })), "a worker has it in memory: {busy:?}");
+
+    ledger.release(lease, None, false, None).await.expect("put down");
+    assert_eq!(ledger.forget(SYNC, id).await.expect("forgotten"), 2);
+    assert!(ledger.customer(target, id).await.expect("a ledger").is_none());
+    let lease = claim(ledger).await;
+    assert_eq!((&lease.customers, &lease.checkpoint), (&Some(vec!["another".to_owned()]), &None));
+    ledger.doubt_in_flight(&lease, target).await.expect("doubted");
+    assert_eq!(ledger.flagged(target, 9).await.expect("a list"), ["another"]);
+    finish(ledger, lease, RunState::Succeeded).await;
+    assert_eq!(ledger.forget(SYNC, id).await.expect("nothing left"), 0);
 }
