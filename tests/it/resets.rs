@@ -21,9 +21,9 @@ const REFUSED: u64 = 8;
 /// Requests of one process that must pass in the end.
 const PUSHES: u64 = 40;
 /// Each refusal says so: whoever does not listen runs into it for most of that time.
-const ANNOUNCED_SECS: u64 = 2;
+const ANNOUNCED_SECS: u64 = 3;
 /// Requests that were on their way when the refusal was: a busy machine takes its time to hear of it.
-const ON_THE_WAY: Duration = Duration::from_millis(750);
+const ON_THE_WAY: Duration = Duration::from_millis(1_250);
 /// Long enough for all of the first requests to be on their way when the first of them is refused.
 const LATENCY: Duration = Duration::from_millis(100);
 
