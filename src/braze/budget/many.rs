@@ -5,6 +5,7 @@ use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::tests::most_in;
+use super::together::ask;
 use super::*;
 use crate::cadence;
 use crate::share::Table;
@@ -15,9 +16,6 @@ const REPLICAS: usize = 5;
 /// Braze's limit of a workspace. Source: Braze docs, User track: 3,000 requests per 3 seconds.
 const LIMIT: u32 = 3_000;
 const EXACT_WINDOW: Duration = Duration::from_secs(3);
-/// How long a share lasts, and how often one that is served is asked for again: as in the app.
-const LASTS: Duration = Duration::from_secs(6);
-const RENEW: Duration = Duration::from_secs(1);
 /// A lease, and how often the queue is looked at.
 const LEASE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(500);
@@ -120,7 +118,9 @@ impl Model {
                     |sync: &&mut Sync| sync.claim == Claim::Running(replica) && sync.workspace == workspace;
                 let mut runs: Vec<&mut Sync> = self.syncs.iter_mut().filter(of_it).collect();
                 prepared -= send(place, &mut runs, prepared, now, &mut self.starts[workspace]);
-                self.asks += usize::from(ask(place, &mut self.tables[workspace], now, self.wall));
+                let table = &mut self.tables[workspace];
+                let asked = ask(&place.budget, &mut place.next_ask, table, now, self.wall);
+                self.asks += usize::from(asked);
             }
         }
     }
@@ -185,22 +185,6 @@ fn send(
         place.turn += 1;
     }
     sent
-}
-
-/// Asks the table as the app does; says whether it was time to.
-fn ask(place: &mut Place, table: &mut Table, now: Instant, wall: DateTime<Utc>) -> bool {
-    if place.next_ask.is_none_or(|at| at > now) {
-        return false;
-    }
-    let ask = place.budget.ask(None, now).expect("shared");
-    let dealt = table.deal(&ask, LASTS, wall);
-    place.next_ask = match place.budget.dealt(&dealt, Moment::now(), now) {
-        Standing::Lowered => Some(now),
-        Standing::Short => Some(now + RENEW / 4),
-        Standing::Served => Some(now + RENEW),
-        Standing::Idle => None,
-    };
-    true
 }
 
 /// Runs the model to the end, killing replica 0 after `dies`.

@@ -36,17 +36,30 @@ impl Replica {
                 _ => break,
             }
         }
-        if self.next_ask.is_some_and(|at| at <= now) {
-            let ask = self.budget.ask(None, now).expect("shared");
-            let dealt = table.deal(&ask, LASTS, wall);
-            self.next_ask = match self.budget.dealt(&dealt, Moment::now(), now) {
-                Standing::Lowered => Some(now),
-                Standing::Short => Some(now + RENEW / 4),
-                Standing::Served => Some(now + RENEW),
-                Standing::Idle => None,
-            };
-        }
+        ask(&self.budget, &mut self.next_ask, table, now, wall);
     }
+}
+
+/// Asks the table as the app does; says whether it was time to.
+pub(super) fn ask(
+    budget: &Budget,
+    next_ask: &mut Option<Instant>,
+    table: &mut Table,
+    now: Instant,
+    wall: DateTime<Utc>,
+) -> bool {
+    if next_ask.is_none_or(|at| at > now) {
+        return false;
+    }
+    let ask = budget.ask(None, now).expect("shared");
+    let dealt = table.deal(&ask, LASTS, wall);
+    *next_ask = match budget.dealt(&dealt, Moment::now(), now) {
+        Standing::Lowered => Some(now),
+        Standing::Short => Some(now + RENEW / 4),
+        Standing::Served => Some(now + RENEW),
+        Standing::Idle => None,
+    };
+    true
 }
 
 async fn run(replicas: &mut [Replica], table: &mut Table, time: Duration, wall: &mut DateTime<Utc>) {
