@@ -217,6 +217,7 @@ async fn record(ledger: &Ledger, lease: &Lease, target: i64, keys: &[String]) {
         sent,
         rejections: Vec::new(),
         cleared: Vec::new(),
+        next: Vec::new(),
         checkpoint: &checkpoint,
         progress: Progress::default(),
         sent_at: Some(Clock::system().now()),

@@ -9,7 +9,7 @@ use super::dialect::{Text, text};
 use super::postgres::answered;
 use super::rows::left_behind;
 use super::statement::{execute, fetch_all, fetch_one, fetch_optional};
-use super::store::Side;
+use super::store::{Side, Tx};
 use super::{Checkpoint, Lease, Ledger, LedgerError, NewRejection, Rejection, rejections, rows};
 use crate::customer::Digests;
 use crate::run::{Model, Progress, RunId};
@@ -87,6 +87,8 @@ pub struct Group<'a> {
     pub rejections: Vec<NewRejection<'a>>,
     /// Customers whose earlier rejections, unless repeated above, are settled.
     pub cleared: Vec<&'a str>,
+    /// Customers whose updates are about to be sent, announced in the same commit; it saves one of their own.
+    pub next: Vec<&'a str>,
     /// How far the run has come with it.
     pub checkpoint: &'a Checkpoint,
     /// The same for people.
@@ -170,25 +172,9 @@ impl Ledger {
         customers: &[&str],
     ) -> Result<u64, LedgerError> {
         let mut tx = self.begin("mark in flight").await?;
-        let now = At(tx.now("mark in flight").await?);
-        let (id, epoch) = (lease.run.id.0, lease.epoch);
-        let number: Result<Option<i64>, sqlx::Error> = match tx.side() {
-            Side::Sqlite(connection) => {
-                let packed = serde_json::to_vec(customers).expect("a list of strings is JSON");
-                let mark = sqlx::query_scalar(MARK.sqlite).bind(id).bind(epoch).bind(target).bind(now);
-                mark.bind(packed).fetch_optional(connection).await
-            }
-            Side::Postgres(session) => {
-                let (connection, line) = session.parts();
-                let keys: Vec<Key<&str>> = customers.iter().map(|customer| Key(*customer)).collect();
-                let mark = sqlx::query_scalar(MARK.postgres).bind(id).bind(epoch).bind(target).bind(now);
-                answered(line, mark.bind(keys).persistent(false).fetch_optional(connection)).await
-            }
-        };
-        let number = number.map_err(LedgerError::during("mark in flight"))?;
-        let number = number.ok_or(LedgerError::LeaseLost(lease.run.id))?;
+        let mark = mark(&mut tx, lease, target, customers).await?;
         tx.commit("mark in flight").await?;
-        Ok(u64::try_from(number).unwrap_or(0))
+        Ok(mark)
     }
 
     /// Turns what a dead or stopped attempt left in flight into customers in doubt, each where it was sent to. When
@@ -225,16 +211,18 @@ impl Ledger {
         Ok(Some(marked_at.0))
     }
 
-    /// Commits a group: rows, rejections, the run's counts and position, and the in-flight mark gone.
+    /// Commits a group: rows, rejections, the run's counts and position, and the in-flight mark gone. Numbers the
+    /// mark of what is sent next, where anything is.
     ///
     /// # Errors
-    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`]; then nothing of it is recorded.
+    /// [`LedgerError::LeaseLost`], or [`LedgerError::Unavailable`]; then nothing of it is recorded, and nothing may
+    /// be sent.
     pub async fn record_group(
         &self,
         lease: &Lease,
         target: i64,
         group: Group<'_>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Option<u64>, LedgerError> {
         let during = LedgerError::during("record a group");
         let mut tx = self.begin("record a group").await?;
         let now = tx.now("record a group").await?;
@@ -280,8 +268,13 @@ impl Ledger {
             )
             .map_err(&during)?;
         }
+        let next = match group.next.is_empty() {
+            true => None,
+            false => Some(mark(&mut tx, lease, target, &group.next).await?),
+        };
         tx.tell(lease.run.id);
-        tx.commit("record a group").await
+        tx.commit("record a group").await?;
+        Ok(next)
     }
 
     /// What is known of one customer.
@@ -339,4 +332,26 @@ impl Ledger {
             },
         })
     }
+}
+
+/// Marks these customers as in flight with the transaction, and numbers the mark.
+async fn mark(tx: &mut Tx, lease: &Lease, target: i64, customers: &[&str]) -> Result<u64, LedgerError> {
+    let now = At(tx.now("mark in flight").await?);
+    let (id, epoch) = (lease.run.id.0, lease.epoch);
+    let number: Result<Option<i64>, sqlx::Error> = match tx.side() {
+        Side::Sqlite(connection) => {
+            let packed = serde_json::to_vec(customers).expect("a list of strings is JSON");
+            let mark = sqlx::query_scalar(MARK.sqlite).bind(id).bind(epoch).bind(target).bind(now);
+            mark.bind(packed).fetch_optional(connection).await
+        }
+        Side::Postgres(session) => {
+            let (connection, line) = session.parts();
+            let keys: Vec<Key<&str>> = customers.iter().map(|customer| Key(*customer)).collect();
+            let mark = sqlx::query_scalar(MARK.postgres).bind(id).bind(epoch).bind(target).bind(now);
+            answered(line, mark.bind(keys).persistent(false).fetch_optional(connection)).await
+        }
+    };
+    let number = number.map_err(LedgerError::during("mark in flight"))?;
+    let number = number.ok_or(LedgerError::LeaseLost(lease.run.id))?;
+    Ok(u64::try_from(number).unwrap_or(0))
 }

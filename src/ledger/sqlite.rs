@@ -28,6 +28,12 @@ const READERS: u32 = 4;
 const CHECKED_BYTES: u64 = 32 * 1024 * 1024;
 /// What the write-ahead log is cut back to once it has been longer.
 const LOG_BYTES: &str = "67108864";
+/// Of a new file. Twice what SQLite does by itself: half as many system calls for a group of customers, and small
+/// commits take no longer yet.
+const PAGE_BYTES: u32 = 8 * 1024;
+/// Pages of the log after which a commit copies them back into the file. Twice what SQLite does by itself, so that pages
+/// that change again and again are copied once, and fewer commits wait for it.
+const LOG_PAGES: &str = "2000";
 
 /// Pages given back to the file system after each pruning.
 const PAGES_FREED: &str = "pragma incremental_vacuum(2000)";
@@ -54,6 +60,8 @@ impl File {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(TURN_TIMEOUT)
+            // A file does not go away between two statements, as a server may.
+            .test_before_acquire(false)
             // Where the disk is full SQLite rolls back by itself. The driver believes the transaction open for good
             // and begins no other on this connection: the next one is a new one.
             .before_acquire(|writer, _| Box::pin(async move { Ok(!writer.is_in_transaction()) }))
@@ -68,6 +76,7 @@ impl File {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(TURN_TIMEOUT)
+            .test_before_acquire(false)
             .connect_with(reading(&path))
             .await
             .map_err(LedgerError::during("open"))?;
@@ -120,6 +129,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
+        .page_size(PAGE_BYTES)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // NORMAL may roll an acknowledged commit back at power loss. Source: SQLite docs, PRAGMA synchronous.
@@ -127,6 +137,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("secure_delete", "on")
         .pragma("journal_size_limit", LOG_BYTES)
+        .pragma("wal_autocheckpoint", LOG_PAGES)
 }
 
 /// Sets nothing of the file's: a read-only connection is refused some pragmas, `auto_vacuum` among them.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::extract::{Portions, Seen};
+use super::gather::Gathered;
 use super::portion::Portion;
 use super::push::{Effort, Fate, push};
 use super::receipt::Receipt;
@@ -24,10 +23,6 @@ use crate::ledger::{Group, Lease, LedgerError};
 use crate::run::{Phase, Progress};
 use crate::telemetry::trace;
 
-/// Portions recorded together: a commit per batch would cost more than the batch.
-const GROUP_PORTIONS: usize = 100;
-/// How long a portion waits for others before its group is sent; the first of a run waits for none.
-const GROUP_WAIT: Duration = Duration::from_millis(250);
 /// Groups sent at a time: while one waits for its last answers, the next keep the connections busy.
 const GROUPS_IN_FLIGHT: usize = 3;
 /// How often progress is shown.
@@ -45,7 +40,7 @@ pub(super) async fn push_all(
     receipt: &mut Receipt,
 ) -> Result<(), Stopped> {
     let mut groups = Groups::new(rooms, lease, claim, plan, portions.seen, receipt);
-    match groups.all(portions.queue).await {
+    match groups.all(Gathered::from(portions.queue)).await {
         Ok(()) => Ok(()),
         Err(stopped) => groups.wind_down(stopped).await,
     }
@@ -61,8 +56,6 @@ struct Groups<'r> {
     seen: Arc<Seen>,
     pusher: Arc<Pusher>,
     halt: CancellationToken,
-    gathered: Vec<Portion>,
-    group_wait: Duration,
     flying: VecDeque<AbortOnDropHandle<Answered>>,
     /// Changed customers handed on and not yet recorded.
     under_way: u64,
@@ -103,8 +96,6 @@ impl<'r> Groups<'r> {
             receipt,
             seen,
             halt,
-            gathered: Vec::new(),
-            group_wait: Duration::ZERO,
             flying: VecDeque::new(),
             under_way: 0,
             is_settled: false,
@@ -112,7 +103,7 @@ impl<'r> Groups<'r> {
         }
     }
 
-    async fn all(&mut self, mut queue: mpsc::Receiver<Portion>) -> Result<(), Stopped> {
+    async fn all(&mut self, mut gathered: Gathered) -> Result<(), Stopped> {
         let mut hold = self.rooms.braze.hold();
         if hold.borrow().is_some() {
             // In force since before this run: shown like one that begins now.
@@ -121,23 +112,19 @@ impl<'r> Groups<'r> {
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut is_open = true;
-        let mut next = None;
-        while is_open || next.is_some() || !self.flying.is_empty() {
-            if self.flying.len() < GROUPS_IN_FLIGHT
-                && let Some(group) = next.take()
-            {
-                self.send(group).await?;
-                continue;
-            }
+        while is_open || !self.flying.is_empty() {
             tokio::select! {
                 biased;
                 stopped = self.claim.stopping() => return Err(stopped),
-                answered = first_answered(&mut self.flying) => self.record(answered?).await?,
-                group = gather(&mut self.gathered, &mut queue, self.group_wait), if is_open && next.is_none() => {
-                    is_open = group.is_some();
-                    next = group;
-                    self.group_wait = GROUP_WAIT;
+                answered = first_answered(&mut self.flying) => {
+                    // What goes next is announced in the same commit.
+                    let next = if self.is_settled { gathered.waiting() } else { None };
+                    self.record(answered?, next).await?;
                 }
+                group = gathered.next(), if is_open && self.flying.len() < GROUPS_IN_FLIGHT => match group {
+                    Some(group) => self.send(group).await?,
+                    None => is_open = false,
+                },
                 changed = hold.changed() => if changed.is_ok() {
                     let until = hold.borrow_and_update().as_ref().map(|hold| hold.until);
                     self.show_hold(until).await?;
@@ -148,18 +135,23 @@ impl<'r> Groups<'r> {
         Ok(())
     }
 
-    /// Commits the group's customers as in flight, then sends its portions on a task of their own.
+    /// Commits the group's customers as in flight, then sends its portions.
     async fn send(&mut self, portions: Vec<Portion>) -> Result<(), Stopped> {
-        let updates: usize = portions.iter().map(Portion::updates).sum();
         let mut in_flight = None;
-        if updates > 0 {
+        if portions.iter().any(|portion| portion.updates() > 0) {
             self.settle().await?;
             let keys: Vec<&str> = portions.iter().flat_map(Portion::keys).collect();
             let (ledger, target) = (&self.rooms.ledger, self.plan.target.number);
             let mark = persist(self.claim, || ledger.mark_in_flight(self.lease, target, &keys)).await?;
             in_flight = Some(mark);
         }
-        self.under_way += updates as u64;
+        self.fly(portions, in_flight);
+        Ok(())
+    }
+
+    /// Sends the portions of a group, whose customers are marked as in flight, on a task of their own.
+    fn fly(&mut self, portions: Vec<Portion>, in_flight: Option<u64>) {
+        self.under_way += portions.iter().map(|portion| portion.updates() as u64).sum::<u64>();
         let (pusher, claim, halt) = (self.pusher.clone(), self.claim.clone(), self.halt.clone());
         let task = tokio::spawn(trace::carried(async move {
             let fates = portions.into_iter().map(async |mut portion| {
@@ -171,7 +163,6 @@ impl<'r> Groups<'r> {
             Answered { in_flight, portions: join_all(fates).await }
         }));
         self.flying.push_back(AbortOnDropHandle::new(task));
-        Ok(())
     }
 
     /// Waits, once, until the sends of the run before are settled in Braze.
@@ -184,18 +175,24 @@ impl<'r> Groups<'r> {
         Ok(())
     }
 
-    /// Records a group whose portions are all answered; one that is not ends the run.
-    async fn record(&mut self, answered: Answered) -> Result<(), Stopped> {
+    /// Records a group whose portions are all answered, and sends the next; one that is not ends the run.
+    async fn record(&mut self, answered: Answered, next: Option<Vec<Portion>>) -> Result<(), Stopped> {
         let ended = answered.portions.iter().find_map(|(_, fate)| match fate {
             Fate::Answered(_) | Fate::Unsent(_) | Fate::InDoubt(_) => None,
             Fate::Ended(stop, _) => Some(self.failure(stop)),
         });
         match ended {
-            None if answered.is_whole() => self.write_down(answered, true).await,
+            None if answered.is_whole() => {
+                let mark = self.write_down(answered, true, next.as_deref().unwrap_or_default()).await?;
+                if let Some(next) = next {
+                    self.fly(next, mark);
+                }
+                Ok(())
+            }
             ended => {
                 self.halt.cancel();
                 let stopped = ended.unwrap_or(Stopped::Draining);
-                self.write_down(answered, stopped.is_final()).await?;
+                self.write_down(answered, stopped.is_final(), &[]).await?;
                 Err(stopped)
             }
         }
@@ -222,8 +219,14 @@ impl<'r> Groups<'r> {
     }
 
     /// Writes down what is known of a group. Its counts are taken over where `counts`: where it is answered in
-    /// full, or nothing will be read again. Else another attempt finds what was accepted by the run's number.
-    async fn write_down(&mut self, answered: Answered, counts: bool) -> Result<(), Stopped> {
+    /// full, or nothing will be read again. Else another attempt finds what was accepted by the run's number. Marks
+    /// the customers of `next` as in flight with it.
+    async fn write_down(
+        &mut self,
+        answered: Answered,
+        counts: bool,
+        next: &[Portion],
+    ) -> Result<Option<u64>, Stopped> {
         self.is_broken |= !counts;
         let Answered { in_flight, mut portions } = answered;
         let updates = portions.iter().map(|(portion, _)| portion.updates() as u64).sum::<u64>();
@@ -247,6 +250,7 @@ impl<'r> Groups<'r> {
                 sent: records.sent.clone(),
                 rejections: records.rejections.clone(),
                 cleared: records.cleared.clone(),
+                next: next.iter().flat_map(Portion::keys).collect(),
                 checkpoint: self.receipt.checkpoint(),
                 progress,
                 sent_at: in_flight.map(|_| self.rooms.clock.now()),
@@ -265,7 +269,7 @@ impl<'r> Groups<'r> {
         while !self.flying.is_empty() {
             let answered = first_answered(&mut self.flying).await?;
             let counts = stopped.is_final() || (answered.is_whole() && !self.is_broken);
-            self.write_down(answered, counts).await?;
+            self.write_down(answered, counts, &[]).await?;
         }
         Err(stopped)
     }
@@ -309,25 +313,6 @@ async fn first_answered(flying: &mut VecDeque<AbortOnDropHandle<Answered>>) -> R
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Stopped::Draining,
     })
-}
-
-/// The next group: as many portions as come within `wait`. Safe to be dropped: what came stays gathered.
-async fn gather(
-    gathered: &mut Vec<Portion>,
-    queue: &mut mpsc::Receiver<Portion>,
-    wait: Duration,
-) -> Option<Vec<Portion>> {
-    if gathered.is_empty() {
-        gathered.push(queue.recv().await?);
-    }
-    let deadline = Instant::now() + wait;
-    while gathered.len() < GROUP_PORTIONS {
-        match tokio::time::timeout_at(deadline, queue.recv()).await {
-            Ok(Some(portion)) => gathered.push(portion),
-            Ok(None) | Err(_) => break,
-        }
-    }
-    Some(std::mem::take(gathered))
 }
 
 /// Tries a write of the ledger again while it is out of reach, for as long as the lease lasts.

@@ -11,6 +11,7 @@
 mod diff;
 mod extract;
 mod forecast;
+mod gather;
 mod group;
 mod patience;
 mod portion;

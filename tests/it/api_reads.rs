@@ -156,6 +156,7 @@ async fn reject(service: &Service, lease: &Lease, rejections: Vec<NewRejection<'
         sent: Vec::new(),
         rejections,
         cleared: Vec::new(),
+        next: Vec::new(),
         checkpoint: &checkpoint,
         progress: Progress::default(),
         sent_at: None,

@@ -35,6 +35,7 @@ async fn record(ledger: &Ledger, target: i64, customers: &[String], stamp: u8) {
             sent: rows.collect(),
             rejections: Vec::new(),
             cleared: Vec::new(),
+            next: Vec::new(),
             checkpoint: &checkpoint(number as u64),
             progress: Progress::default(),
             sent_at: Some(Clock::system().now()),

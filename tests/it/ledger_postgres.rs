@@ -135,6 +135,7 @@ async fn when_a_run_sent_last_is_the_same_moment_by_every_replicas_clock() {
         sent: Vec::new(),
         rejections: Vec::new(),
         cleared: Vec::new(),
+        next: Vec::new(),
         checkpoint: &kept,
         progress: Progress::default(),
         sent_at: Some(bed.time.now() - TimeDelta::seconds(2)),

@@ -47,7 +47,16 @@ async fn record(
 ) {
     let (counted, sent_at) = (checkpoint(1), in_flight.map(|_| super::start()));
     let progress = Progress::default();
-    let group = Group { in_flight, sent, rejections, cleared, checkpoint: &counted, progress, sent_at };
+    let group = Group {
+        in_flight,
+        sent,
+        rejections,
+        cleared,
+        next: Vec::new(),
+        checkpoint: &counted,
+        progress,
+        sent_at,
+    };
     ledger.record_group(lease, target(ledger).await, group).await.expect("recorded");
 }
 
@@ -255,6 +264,7 @@ pub async fn who_is_forgotten_is_nowhere(ledger: &Ledger, _: &Time) {
         sent: vec![SentRow { customer_id: id, digests: &digests, flag: CLEAN }],
         rejections: vec![refused(id, None, Code::Unknown)],
         cleared: Vec::new(),
+        next: Vec::new(),
         checkpoint: &stopped_at_it,
         progress: Progress::default(),
         sent_at: None,
