@@ -24,7 +24,7 @@ pub(super) use left_behind;
 
 /// Rows of one statement. Fewer cost more statements, more cost memory: SQLite keeps the statement, and what is bound to
 /// it, for the next time.
-const ROWS_TOGETHER: usize = 1_500;
+const ROWS_TOGETHER: usize = 500;
 
 /// Writes these rows, of two on one customer the later.
 pub(super) async fn write(tx: &mut Tx, target: i64, rows: &[SentRow<'_>]) -> Result<(), sqlx::Error> {

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::portion::Portion;
 
 /// Portions recorded together: a commit per batch would cost more than the batch.
-const GROUP_PORTIONS: usize = 100;
+const GROUP_PORTIONS: usize = 75;
 /// How long a portion waits for others before its group is handed on; the first of a run waits for none.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
 

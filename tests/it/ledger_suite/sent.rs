@@ -115,6 +115,34 @@ pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, time: &Time) {
     assert_eq!(ledger.flagged(target, 0).await.expect("a list").len(), 0);
 }
 
+pub async fn what_goes_next_is_in_flight_once_what_went_is_recorded(ledger: &Ledger, time: &Time) {
+    let (lease, target) = (next_run(ledger).await, target(ledger).await);
+    let mark = ledger.mark_in_flight(&lease, target, &["c-1"]).await.expect("marked");
+    let (known, counted) = (packed(0, 5, lease.number), checkpoint(1));
+    let group = |in_flight, sent, next| Group {
+        in_flight,
+        sent,
+        rejections: Vec::new(),
+        cleared: Vec::new(),
+        next,
+        checkpoint: &counted,
+        progress: Progress::default(),
+        sent_at: None,
+    };
+    let rows = vec![SentRow { customer_id: "c-1", digests: &known, flag: CLEAN }];
+    let went =
+        ledger.record_group(&lease, target, group(Some(mark), rows, vec!["c-2"])).await.expect("recorded");
+    assert!(went.is_some_and(|next| next != mark));
+    let went =
+        ledger.record_group(&lease, target, group(went, Vec::new(), vec!["c-3"])).await.expect("recorded");
+    assert!(went.is_some());
+    outlast_the_lease(time).await;
+    let next = claim(ledger).await;
+    assert!(ledger.record_group(&lease, target, group(None, Vec::new(), vec!["c-4"])).await.is_err(), "lost");
+    ledger.doubt_in_flight(&next, target).await.expect("doubted");
+    assert_eq!(ledger.flagged(target, 9).await.expect("a list"), ["c-3"]);
+}
+
 pub async fn what_was_in_flight_to_another_workspace_is_in_doubt_there(ledger: &Ledger, time: &Time) {
     let (lease, here) = (next_run(ledger).await, target(ledger).await);
     let there = ledger.target(SYNC, "elsewhere", &["churn"]).await.expect("a target").number;
