@@ -53,7 +53,7 @@ async fn write_sqlite(
     Ok(())
 }
 
-/// Flags are bound only where a row has any: a value that is bound costs a tenth of the row.
+/// Flags are bound only where a row has any, which is seldom.
 fn upsert(rows: usize, has_flags: bool) -> String {
     let row = if has_flags { "(?, ?, ?, ?, ?)" } else { "(?, ?, ?, 0, 0)" };
     format!(

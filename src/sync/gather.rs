@@ -16,18 +16,25 @@ const GROUP_WAIT: Duration = Duration::from_millis(250);
 /// Groups as they are gathered, one ahead. Dropped, it gathers no more.
 pub(super) struct Gathered {
     groups: mpsc::Receiver<Vec<Portion>>,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Gathered {
     pub(super) fn from(portions: mpsc::Receiver<Portion>) -> Self {
         let (sender, groups) = mpsc::channel(1);
-        Self { groups, _task: AbortOnDropHandle::new(tokio::spawn(gather(portions, sender))) }
+        Self { groups, task: AbortOnDropHandle::new(tokio::spawn(gather(portions, sender))) }
     }
 
     /// The next group; none once every portion has been handed on. Safe to be dropped.
     pub(super) async fn next(&mut self) -> Option<Vec<Portion>> {
-        self.groups.recv().await
+        if let Some(group) = self.groups.recv().await {
+            return Some(group);
+        }
+        // An end that is none must not pass for one: what was not handed on would count as sent.
+        if let Err(joined) = (&mut self.task).await {
+            std::panic::resume_unwind(joined.into_panic());
+        }
+        None
     }
 
     /// The next group, if it is there.

@@ -73,7 +73,12 @@ pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Time) {
     };
     let keys: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mark = ledger.mark_in_flight(&lease, target, &keys).await.expect("marked");
+    let mut some_in_doubt = rows(CLEAN);
+    some_in_doubt.iter_mut().step_by(3).for_each(|row| row.flag.in_doubt = true);
+    record(ledger, &lease, None, some_in_doubt, Vec::new(), Vec::new()).await;
+    assert_eq!(ledger.flagged(target, 10_000).await.expect("a list").len(), 3_334);
     record(ledger, &lease, Some(mark), rows(CLEAN), Vec::new(), Vec::new()).await;
+    assert_eq!(ledger.flagged(target, 10_000).await.expect("a list").len(), 0);
     assert_eq!(ledger.doubt_in_flight(&lease, target).await.expect("none left"), None);
 
     let found = ledger.remembered(target, chunk(&["c-9999", "stranger", "", "c-0"])).await.expect("found");
