@@ -35,6 +35,11 @@ const PAGE_BYTES: u32 = 8 * 1024;
 /// that change again and again are copied once, and fewer commits wait for it.
 const LOG_PAGES: &str = "2000";
 
+/// What a statement may have to take back is kept in memory: SQLite makes a file of it otherwise, for every statement of
+/// many rows anew. What is as large as the ledger, a copy of it or the sort for an index, goes to disk.
+/// Source: SQLite docs, Temporary Files Used By SQLite; PRAGMA temp_store.
+const SMALL_TEMPORARIES: &str = "pragma temp_store = memory";
+const LARGE_TEMPORARIES: &str = "pragma temp_store = file";
 /// Pages given back to the file system after each pruning.
 const PAGES_FREED: &str = "pragma incremental_vacuum(2000)";
 
@@ -101,7 +106,9 @@ impl File {
         let during = LedgerError::during("erase what was deleted");
         self.lookups.let_go();
         let mut writer = self.writer.acquire().await.map_err(&during)?;
-        sqlx::query("vacuum").execute(&mut *writer).await.map_err(&during)?;
+        for statement in [LARGE_TEMPORARIES, "vacuum", SMALL_TEMPORARIES] {
+            sqlx::query(statement).execute(&mut *writer).await.map_err(&during)?;
+        }
         let (is_busy, _, _): (bool, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
             .fetch_one(&mut *writer)
             .await
@@ -139,6 +146,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("secure_delete", "on")
         .pragma("journal_size_limit", LOG_BYTES)
         .pragma("wal_autocheckpoint", LOG_PAGES)
+        .pragma("temp_store", "memory")
 }
 
 /// Sets nothing of the file's: a read-only connection is refused some pragmas, `auto_vacuum` among them.
@@ -245,12 +253,15 @@ async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
     let mut migrations = sqlx::migrate!("src/ledger/migrations/sqlite");
     let newest = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     version::check(newest, applied(writer).await?.into_iter())?;
+    let during = LedgerError::during("migrate");
+    sqlx::query(LARGE_TEMPORARIES).execute(writer).await.map_err(&during)?;
     migrations.set_ignore_missing(true).run(writer).await.map_err(|error| match error {
         MigrateError::Execute(source) => LedgerError::Unavailable { what: "migrate", source },
         other => {
             LedgerError::Unusable(format!("ledger.url: the schema cannot be brought up to date: {other}"))
         }
-    })
+    })?;
+    sqlx::query(SMALL_TEMPORARIES).execute(writer).await.map(drop).map_err(during)
 }
 
 /// Versions of the migrations applied.
