@@ -1,5 +1,6 @@
 //! Bulk look-ups in the sent table: of a file on read-only connections of their own and off the async threads.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -108,22 +109,21 @@ fn walk<'c>(
         let index = *index as usize;
         let key = chunk.key_bytes(index);
         for passed in 0.. {
-            match row {
-                None => return Ok(&[]),
-                Some(found) if found.get_ref(0)?.as_bytes()? >= key => break,
-                Some(_) if passed == *reach => {
+            let Some(found) = row else { return Ok(&[]) };
+            match found.get_ref(0)?.as_bytes()?.cmp(key) {
+                Ordering::Less if passed == *reach => {
                     *reach = (*reach / 2).max(1);
                     return Ok(&order[done..]);
                 }
-                Some(_) => row = rows.next()?,
+                Ordering::Less => row = rows.next()?,
+                Ordering::Equal => {
+                    *reach = if done > 0 { FARTHEST } else { *reach };
+                    let flag = Flag { in_doubt: found.get(2)?, rejected: found.get(3)? };
+                    remembered.put(order[done], found.get_ref(1)?.as_blob()?, flag);
+                    break;
+                }
+                Ordering::Greater => break,
             }
-        }
-        if let Some(found) = row
-            && found.get_ref(0)?.as_bytes()? == key
-        {
-            *reach = if done > 0 { FARTHEST } else { *reach };
-            let flag = Flag { in_doubt: found.get(2)?, rejected: found.get(3)? };
-            remembered.put(order[done], found.get_ref(1)?.as_blob()?, flag);
         }
     }
     Ok(&[])

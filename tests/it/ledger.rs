@@ -163,7 +163,7 @@ async fn a_commit_that_fails_acknowledges_nobody_and_leaves_nothing() {
     let intruder = bed.intruder();
     intruder
         .execute_batch(
-            "create trigger full before update of run_id on deliveries begin select raise(abort, 'full'); end",
+            "create trigger full before insert on deliveries begin select raise(abort, 'full'); end",
         )
         .expect("a trigger");
     let recorded = bed.ledger.record_delivery(delivery("evt-1", 1)).await;

@@ -64,6 +64,25 @@ pub async fn a_repeat_finds_the_first_run_and_another_body_conflicts(ledger: &Le
     assert_eq!(run.trigger.deliveries, ["evt-1"]);
 }
 
+pub async fn a_late_repeat_queues_nothing_alone_or_beside_a_new_delivery(ledger: &Ledger, _: &Time) {
+    let first = deliver(ledger, "evt-1").await;
+    finish(ledger, claim(ledger).await, RunState::Succeeded).await;
+    let repeated =
+        Recorded::Duplicate { delivery_id: "evt-1".to_owned(), run: Some((first, RunState::Succeeded)) };
+    assert_eq!(ledger.record_delivery(delivery("evt-1", 1)).await.expect("recorded"), repeated);
+    assert!(ledger.claim(&[SYNC.to_owned()]).await.expect("a ledger").is_none());
+
+    let together = ["evt-2", "evt-1", "evt-3"].map(|id| ledger.record_delivery(delivery(id, 1)));
+    let recorded: Vec<Recorded> =
+        join_all(together).await.into_iter().map(|one| one.expect("recorded")).collect();
+    assert_eq!(recorded[1], repeated);
+    let second = claim(ledger).await;
+    assert_eq!([run_of(&recorded[0]), run_of(&recorded[2])], [Some(second.run.id); 2]);
+    let run = ledger.run(second.run.id).await.expect("a ledger").expect("a run");
+    assert_eq!(run.trigger.deliveries, ["evt-2", "evt-3"]);
+    assert_eq!(ledger.runs(&RunFilter::default(), 10, None).await.expect("a list").items.len(), 2);
+}
+
 pub async fn ignored_deliveries_run_nothing(ledger: &Ledger, _: &Time) {
     let ignored = NewDelivery { decision: Decision::Ignored("event_type"), ..delivery("evt-1", 1) };
     let expected = Recorded::Ignored { delivery_id: "evt-1".to_owned() };

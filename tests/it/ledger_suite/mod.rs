@@ -20,7 +20,8 @@ macro_rules! told_by {
     ($open:path) => {
         $crate::ledger_suite::each_story!($open;
             deliveries: a_hundred_identical_deliveries_are_one_run, deliveries_that_come_together_share_one_run,
-                a_repeat_finds_the_first_run_and_another_body_conflicts, ignored_deliveries_run_nothing,
+                a_repeat_finds_the_first_run_and_another_body_conflicts,
+                a_late_repeat_queues_nothing_alone_or_beside_a_new_delivery, ignored_deliveries_run_nothing,
                 deliveries_without_an_id_are_never_duplicates, lists_page_through_every_delivery_once,
                 a_run_shows_its_newest_hundred_deliveries,
                 one_id_with_two_bodies_at_once_is_one_run_and_conflicts, deliveries_of_one_kind_are_listed_alone;
