@@ -1,6 +1,6 @@
 //! How many requests are in flight: as many as Braze answers without growing slower, never more than configured.
 //!
-//! It grows by one with every answer, so it doubles with every round trip, until answers slow down or fail; from
+//! It grows by two with every answer, so it up to triples with every round trip, until answers slow down or fail; from
 //! then on by one a round trip. Failures halve it; a 429 takes it back to one.
 
 use std::sync::Mutex;
@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 /// Where a process starts: what other clients of Braze use all the time.
 const FIRST: f64 = 8.0;
+/// Growth with every answer, until answers slow down or fail: where they take 100 ms, the rate that Braze allows, 100 in
+/// flight, is reached with the third round trip. The budget holds meanwhile as ever.
+const RAMP: f64 = 2.0;
 /// Answers this much slower than the fastest, plus [`SLACK`], stop growth…
 const SLOW: f64 = 2.0;
 /// …and this much slower take some of it back.
@@ -49,7 +52,7 @@ struct State {
     most: f64,
     in_flight: usize,
     limit: f64,
-    is_doubling: bool,
+    is_ramping: bool,
     /// Requests started before this say nothing new.
     cut_at: Instant,
     /// Fastest answer, seconds, and when that was.
@@ -69,7 +72,7 @@ impl Concurrency {
         let most = at_least_one(most);
         let limit = FIRST.min(most);
         let state =
-            State { most, in_flight: 0, limit, is_doubling: true, cut_at: now, floor: None, mean: 0.0 };
+            State { most, in_flight: 0, limit, is_ramping: true, cut_at: now, floor: None, mean: 0.0 };
         Self { state: Mutex::new(state), ended: Notify::new() }
     }
 
@@ -122,7 +125,7 @@ impl Concurrency {
     /// Back to one request at a time.
     pub(super) fn collapse(&self, now: Instant) {
         let mut state = self.state();
-        (state.limit, state.is_doubling, state.cut_at) = (1.0, true, now);
+        (state.limit, state.is_ramping, state.cut_at) = (1.0, true, now);
     }
 }
 
@@ -138,7 +141,7 @@ impl Slot<'_> {
         match felt {
             Felt::Well => state.answered((now - self.started_at).as_secs_f64(), now),
             Felt::Failed if self.started_at >= state.cut_at => state.cut(0.5, now),
-            Felt::Limited => (state.limit, state.is_doubling, state.cut_at) = (1.0, true, now),
+            Felt::Limited => (state.limit, state.is_ramping, state.cut_at) = (1.0, true, now),
             Felt::Failed => {}
         }
     }
@@ -154,14 +157,14 @@ impl Drop for Slot<'_> {
 impl State {
     fn cut(&mut self, keep: f64, now: Instant) {
         self.limit = (self.limit * keep).max(1.0);
-        (self.is_doubling, self.cut_at) = (false, now);
+        (self.is_ramping, self.cut_at) = (false, now);
     }
 
     fn answered(&mut self, secs: f64, now: Instant) {
         if self.floor.is_some_and(|(_, at)| now - at >= FLOOR_LIFE) {
             // Under full load the fastest answer would only show the load: a look at Braze nearly alone.
             self.floor = None;
-            (self.limit, self.is_doubling, self.cut_at) = (self.limit.min(FIRST), true, now);
+            (self.limit, self.is_ramping, self.cut_at) = (self.limit.min(FIRST), true, now);
         }
         if (now - self.cut_at).as_secs_f64() < secs {
             // Started before the cut: it does not show how Braze takes what comes since.
@@ -176,9 +179,9 @@ impl State {
                 self.cut(EASE, now);
             }
         } else if self.mean > floor * SLOW + slack {
-            self.is_doubling = false;
+            self.is_ramping = false;
         } else if self.is_used() {
-            let step = if self.is_doubling { 1.0 } else { 1.0 / self.limit };
+            let step = if self.is_ramping { RAMP } else { 1.0 / self.limit };
             self.limit = (self.limit + step).min(self.most);
         }
     }
@@ -243,7 +246,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_round_of_failures_halves_once() {
         let concurrency = Concurrency::new(128, Instant::now());
-        assert_eq!(drive(&concurrency, 4, |_| Duration::from_millis(50), Felt::Well).await, 64);
+        assert_eq!(drive(&concurrency, 5, |_| Duration::from_millis(50), Felt::Well).await, 128);
         drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Failed).await;
         assert_eq!(drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Well).await, 64);
     }
@@ -268,6 +271,6 @@ mod tests {
         drive(&concurrency, 5, |_| Duration::from_millis(50), Felt::Well).await;
         drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Limited).await;
         assert_eq!(drive(&concurrency, 1, |_| Duration::from_millis(50), Felt::Well).await, 1);
-        assert_eq!(drive(&concurrency, 2, |_| Duration::from_millis(50), Felt::Well).await, 4);
+        assert_eq!(drive(&concurrency, 2, |_| Duration::from_millis(50), Felt::Well).await, 7);
     }
 }
