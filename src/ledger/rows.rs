@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use futures_util::future::join;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
@@ -40,18 +41,29 @@ async fn write_sqlite(
     target: i64,
     rows: &[SentRow<'_>],
 ) -> Result<(), sqlx::Error> {
-    static PLAIN: LazyLock<String> = LazyLock::new(|| upsert(ROWS_TOGETHER, false));
-    static FLAGGED: LazyLock<String> = LazyLock::new(|| upsert(ROWS_TOGETHER, true));
-    for some in rows.chunks(ROWS_TOGETHER) {
-        let has_flags = some.iter().any(|row| row.flag != Flag::default());
-        let upsert = match (some.len() == ROWS_TOGETHER, has_flags) {
-            (true, false) => sqlx::query(PLAIN.as_str()),
-            (true, true) => sqlx::query(FLAGGED.as_str()),
-            (false, _) => sqlx::query(AssertSqlSafe(upsert(some.len(), has_flags))).persistent(false),
-        };
-        bound(upsert, target, some, has_flags).execute(&mut *connection).await?;
+    let mut statements = rows.chunks(ROWS_TOGETHER).map(|some| statement(target, some));
+    let mut next = statements.next();
+    while let Some(upsert) = next {
+        // While one is executed, on the connection's own thread, what the next one binds is put together.
+        let executed = upsert.execute(&mut *connection);
+        let (executed, following) = join(executed, async { statements.next() }).await;
+        executed?;
+        next = following;
     }
     Ok(())
+}
+
+/// Writes these rows, [`ROWS_TOGETHER`] at most.
+fn statement<'q>(target: i64, rows: &[SentRow<'_>]) -> Query<'q, Sqlite, SqliteArguments> {
+    static PLAIN: LazyLock<String> = LazyLock::new(|| upsert(ROWS_TOGETHER, false));
+    static FLAGGED: LazyLock<String> = LazyLock::new(|| upsert(ROWS_TOGETHER, true));
+    let has_flags = rows.iter().any(|row| row.flag != Flag::default());
+    let upsert = match (rows.len() == ROWS_TOGETHER, has_flags) {
+        (true, false) => sqlx::query(PLAIN.as_str()),
+        (true, true) => sqlx::query(FLAGGED.as_str()),
+        (false, _) => sqlx::query(AssertSqlSafe(upsert(rows.len(), has_flags))).persistent(false),
+    };
+    bound(upsert, target, rows, has_flags)
 }
 
 /// Flags are bound only where a row has any, which is seldom.
