@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 /// Where a process starts: what other clients of Braze use all the time.
 const FIRST: f64 = 8.0;
-/// Growth with every answer, until answers slow down or fail: where they take 100 ms, the rate that Braze allows, 100 in
-/// flight, is reached with the third round trip. The budget holds meanwhile as ever.
+/// Growth with every answer, until answers slow down or fail. Where they take 100 ms and Braze's whole rate needs 100 in
+/// flight, doubling would lose a quarter of a second. The budget holds meanwhile as ever.
 const RAMP: f64 = 2.0;
 /// Answers this much slower than the fastest, plus [`SLACK`], stop growth…
 const SLOW: f64 = 2.0;

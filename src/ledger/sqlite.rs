@@ -106,9 +106,10 @@ impl File {
         let during = LedgerError::during("erase what was deleted");
         self.lookups.let_go();
         let mut writer = self.writer.acquire().await.map_err(&during)?;
-        for statement in [LARGE_TEMPORARIES, "vacuum", SMALL_TEMPORARIES] {
-            sqlx::query(statement).execute(&mut *writer).await.map_err(&during)?;
-        }
+        sqlx::query(LARGE_TEMPORARIES).execute(&mut *writer).await.map_err(&during)?;
+        let vacuumed = sqlx::query("vacuum").execute(&mut *writer).await;
+        sqlx::query(SMALL_TEMPORARIES).execute(&mut *writer).await.map_err(&during)?;
+        vacuumed.map_err(&during)?;
         let (is_busy, _, _): (bool, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
             .fetch_one(&mut *writer)
             .await
@@ -274,4 +275,22 @@ async fn applied(writer: &SqlitePool) -> Result<Vec<i64>, LedgerError> {
     }
     let versions = sqlx::query_scalar("-- sqlite::applied\n select version from _sqlx_migrations");
     versions.fetch_all(writer).await.map_err(during)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_statement_may_take_back_is_no_file() {
+        let folder = tempfile::tempdir().expect("a temp dir");
+        let url = format!("sqlite://{}", folder.path().join("ledger.db").display());
+        let file = File::open(&url).await.expect("a ledger");
+        let place = sqlx::query_scalar::<_, i64>("pragma temp_store");
+        assert_eq!(place.fetch_one(&file.writer).await.expect("asked"), 2, "in memory");
+        file.erase().await.expect("erased");
+        let place = sqlx::query_scalar::<_, i64>("pragma temp_store");
+        assert_eq!(place.fetch_one(&file.writer).await.expect("asked"), 2, "again in memory");
+        file.close().await;
+    }
 }
