@@ -60,7 +60,7 @@ impl File {
         })?;
         check_local(&path)?;
         let lock = lock(&path)?;
-        create_private(&path)?;
+        let is_new = create_private(&path)?;
         check_kind(&path)?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -72,7 +72,7 @@ impl File {
             .before_acquire(|writer, _| Box::pin(async move { Ok(!writer.is_in_transaction()) }))
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options(&path))
+            .connect_with(options(&path, is_new))
             .await
             .map_err(|error| of_file(error, &path))?;
         check_library(&writer).await?;
@@ -134,12 +134,10 @@ impl File {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+fn options(path: &Path, is_new: bool) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
         .page_size(PAGE_BYTES)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // NORMAL may roll an acknowledged commit back at power loss. Source: SQLite docs, PRAGMA synchronous.
         .synchronous(SqliteSynchronous::Full)
@@ -147,7 +145,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("secure_delete", "on")
         .pragma("journal_size_limit", LOG_BYTES)
         .pragma("wal_autocheckpoint", LOG_PAGES)
-        .pragma("temp_store", "memory")
+        .pragma("temp_store", "memory");
+    // Set once more it would be written once more, even to a file that is then refused.
+    if is_new { options.auto_vacuum(SqliteAutoVacuum::Incremental) } else { options }
 }
 
 /// Sets nothing of the file's: a read-only connection is refused some pragmas, `auto_vacuum` among them.
@@ -167,10 +167,11 @@ fn lock(path: &Path) -> Result<fs::File, LedgerError> {
     }
 }
 
-/// The file holds customer ids: for its owner only.
-fn create_private(path: &Path) -> Result<(), LedgerError> {
+/// The file holds customer ids: for its owner only. Whether nothing is in it yet.
+fn create_private(path: &Path) -> Result<bool, LedgerError> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    file.map(drop).map_err(|error| unusable(path, &error))
+    let length = file.and_then(|file| file.metadata()).map_err(|error| unusable(path, &error))?.len();
+    Ok(length == 0)
 }
 
 /// A file of the same name with another ending.
