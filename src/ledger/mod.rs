@@ -105,7 +105,6 @@ impl Ledger {
             text if postgres::is_address(text) => {
                 let server = postgres::Server::open(text)?;
                 server.migrate().await?;
-                server.mark_commits().await;
                 Database::Postgres(server)
             }
             text => Database::Sqlite(sqlite::File::open(text).await?),

@@ -15,10 +15,16 @@ const MOST_STEPS: usize = 50;
 /// Fewest days a delivery's id is remembered: senders retry for days. Source: Standard Webhooks, retry schedule.
 const DELIVERY_DAYS: u32 = 30;
 
+/// Marks of commits, left by who is gone.
+const MARKS: &str = "-- ledger::prune
+     delete from commits where id in (select id from commits where at < $1 limit $2)";
+/// How long: whoever asks about a commit does so within seconds.
+const MARKS_KEPT: TimeDelta = TimeDelta::hours(1);
+
 /// What a pruning removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Rows of all tables.
+    /// Rows of all tables, but for marks of commits.
     pub rows: u64,
 }
 
@@ -64,10 +70,10 @@ impl Ledger {
         ] {
             pruned.rows += self.prune_table(statement, before).await?;
         }
-        if let Database::Sqlite(file) = &self.0.store.database
-            && pruned.rows > 0
-        {
-            file.shrink().await?;
+        match &self.0.store.database {
+            Database::Sqlite(file) if pruned.rows > 0 => file.shrink().await?,
+            Database::Sqlite(_) => {}
+            Database::Postgres(_) => drop(self.prune_table(MARKS, now - MARKS_KEPT).await?),
         }
         Ok(pruned)
     }

@@ -258,7 +258,39 @@ async fn a_commit_that_never_arrived_is_no_commit() {
     proxy.cut(1).await;
     proxy.set(Line::Sound);
     assert!(ledger.deliveries(None, 9, None).await.expect("a list").items.is_empty());
+    // Nor will it be one should it arrive after all.
+    let mut late = PgConnection::connect(&postgres.url()).await.expect("a connection");
+    let settled = "select id::text from peak_braze.commits where not stands";
+    let mark: String = sqlx::query_scalar(settled).fetch_one(&mut late).await.expect("one was settled");
+    let arrives = "insert into peak_braze.commits (id, stands) values ($1::uuid, true)";
+    assert!(sqlx::query(arrives).bind(&mark).execute(&mut late).await.is_err());
     queue(&ledger, Mode::Delta).await;
     assert_eq!(claim(&ledger).await.run.attempt, 1);
+    ledger.close().await;
+}
+
+/// A server that crashes forgets the numbers of transactions it had written nothing of, and gives them once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_lost_in_a_crash_is_no_commit_whoever_has_its_number_next() {
+    let postgres = Postgres::start();
+    let (proxy, folder) = (Proxy::start(&postgres.socket()).await, tempfile::tempdir().expect("a folder"));
+    let ledger = ledger_behind(&proxy, &folder).await;
+    proxy.set(Line::SilentBeforeCommit);
+    let recording = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.record_delivery(delivery("evt-1", 1)).await }
+    });
+    proxy.cut(1).await;
+    postgres.stop_as("immediate");
+    postgres.restart();
+    let mut others = PgConnection::connect(&postgres.url()).await.expect("a connection");
+    for _ in 0..50 {
+        let number = sqlx::query("select pg_current_xact_id()").execute(&mut others).await;
+        number.expect("a transaction, with a number");
+    }
+    proxy.set(Line::Sound);
+    let refused = recording.await.expect("it runs");
+    assert!(matches!(refused, Err(LedgerError::Unavailable { .. })), "{refused:?}");
+    assert!(ledger.deliveries(None, 9, None).await.expect("a list").items.is_empty());
     ledger.close().await;
 }

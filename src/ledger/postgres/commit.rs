@@ -1,16 +1,17 @@
 //! What became of a commit whose answer did not come.
 //!
 //! The line may be cut after the server has committed and before it could say so. Whoever then simply tries again does
-//! it twice; so the database is asked first, by the transaction's own number, which it was told before it wrote
-//! anything. After a failover another server may give that number to another transaction: the timeline, which begins
-//! anew with every promotion, must be the same. Source: PostgreSQL docs, Transaction ID and Snapshot Information
-//! Functions; Continuous Archiving, Timelines.
+//! it twice; so every commit leaves a mark, a row that is there if and only if it stands, and the database is asked for
+//! it. To ask is to settle it: where there is no mark, one is left that says so, and a commit that arrives later fails.
+//!
+//! The transaction's own number would not do: a server that crashes gives the numbers again of which it had written
+//! nothing, and so does a standby that takes over.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
-use sqlx::{Executor, Row};
+use uuid::Uuid;
 
 use super::session::{Beginning, Session, answered};
 use super::trust::Trust;
@@ -20,40 +21,48 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long until it is asked again where the transaction is not at its end, or nobody answers.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The columns of a [`Mark`].
-macro_rules! mark {
-    () => {
-        "pg_current_xact_id()::text, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
-    };
-}
-pub(super) use mark;
+/// The marks nobody will ask for, because their commits were answered. The next commits take them along: no more stand
+/// than commits were under way at once.
+#[derive(Default)]
+pub(super) struct Marks(Mutex<Vec<Uuid>>);
 
 /// What a commit is known by afterwards.
 pub(super) struct Mark {
-    /// The transaction's number, never given twice on one timeline.
-    pub transaction: String,
-    /// The timeline of the server's log.
-    pub timeline: String,
+    id: Uuid,
+    replaces: Option<Uuid>,
+}
+
+impl Marks {
+    /// That of a commit to come.
+    pub(super) fn next(&self) -> Mark {
+        let replaces = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Mark { id: Uuid::new_v4(), replaces }
+    }
+
+    /// That of a commit that was answered.
+    pub(super) fn let_go(&self, mark: &Mark) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mark.id);
+    }
 }
 
 impl Mark {
-    /// Whether the server can say what it takes; some that speak PostgreSQL's language have a log of another kind.
-    /// None where it did not answer.
-    pub(super) async fn is_known(pool: &PgPool) -> Option<bool> {
-        let asked = async { pool.acquire().await?.execute(concat!("select ", mark!())).await };
-        match tokio::time::timeout(PATIENCE, asked).await.ok()? {
-            Ok(_) => Some(true),
-            Err(error) => error.as_database_error().map(|_| false),
-        }
+    /// Leaves the mark and commits, in one go.
+    pub(super) fn commit(&self) -> String {
+        let Self { id, replaces } = self;
+        let forget = replaces.map(|id| format!("delete from commits where id = '{id}'; "));
+        format!(
+            "{}insert into commits (id, stands) values ('{id}', true); commit",
+            forget.unwrap_or_default()
+        )
     }
 
-    /// Whether the transaction is committed. False also where nobody can tell.
+    /// Whether the commit stands; if not, it never will. False also where nobody can tell.
     pub(super) async fn stands(&self, pool: &PgPool, trust: &Arc<Trust>) -> bool {
         let asking = async {
             loop {
-                match self.outcome(pool, trust).await {
-                    Ok(Some(stands)) => return stands,
-                    Ok(None) | Err(_) => tokio::time::sleep(ASK_AGAIN).await,
+                match self.settle(pool, trust).await {
+                    Ok(stands) => return stands,
+                    Err(_) => tokio::time::sleep(ASK_AGAIN).await,
                 }
             }
         };
@@ -62,22 +71,23 @@ impl Mark {
         stands
     }
 
-    /// None while it is under way.
-    async fn outcome(&self, pool: &PgPool, trust: &Arc<Trust>) -> Result<Option<bool>, sqlx::Error> {
-        let mut session = Session::begin(pool, pool, trust, Beginning::Read).await?;
+    /// Waits for the transaction where it is under way. An error where that takes too long, or nobody answers.
+    async fn settle(&self, pool: &PgPool, trust: &Arc<Trust>) -> Result<bool, sqlx::Error> {
+        let mut session = Session::begin(pool, trust, Beginning::Write).await?;
         let (connection, line) = session.parts();
-        let asked = sqlx::query(
-            "-- commit::outcome
-             select pg_xact_status($1::xid8), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
+        let asked = sqlx::query_scalar(
+            "-- commit::settle
+             insert into commits (id, stands) values ($1, false)
+             on conflict (id) do update set stands = commits.stands returning stands",
         )
-        .bind(&self.transaction)
+        .bind(self.id)
         .persistent(false)
         .fetch_one(connection);
-        let row = answered(line, asked).await?;
-        let (outcome, timeline): (Option<String>, String) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(match outcome.as_deref() {
-            Some("in progress") => None,
-            outcome => Some(outcome == Some("committed") && timeline == self.timeline),
-        })
+        let stands: bool = answered(line, asked).await?;
+        // That it stands is settled already.
+        if !stands {
+            session.commit().await?;
+        }
+        Ok(stands)
     }
 }

@@ -9,7 +9,6 @@ mod schema;
 mod session;
 mod trust;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,16 +19,14 @@ use tokio::task::JoinHandle;
 use super::LedgerError;
 use super::herald::Herald;
 use crate::postgres;
-use commit::Mark;
-use session::Beginning;
+use commit::Marks;
+use session::{Beginning, Marking};
 use trust::Trust;
 
 pub(in crate::ledger) use session::{Session, answered};
 
 /// How long a caller waits for a connection: as long as for a turn to write on SQLite.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long until a server that did not say whether its commits can be asked about is asked again.
-const MARK_AGAIN: Duration = Duration::from_secs(10);
 /// How long the vacuum of one table is waited for.
 const VACUUM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that write, and those that read: the API's lists beside the worker's look-ups. One more listens, where no pooler stands between.
@@ -41,8 +38,7 @@ pub(in crate::ledger) struct Server {
     pub writers: PgPool,
     pub readers: PgPool,
     trust: Arc<Trust>,
-    /// Whether its commits can be asked about.
-    is_marking: Arc<AtomicBool>,
+    marks: Arc<Marks>,
     listener: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -61,34 +57,16 @@ impl Server {
             trust.guards(pool).connect_lazy_with(options.clone())
         };
         let (writers, readers) = (pool(WRITERS), pool(READERS));
-        Ok(Self { writers, readers, trust, is_marking: Arc::default(), listener: Mutex::default() })
+        Ok(Self { writers, readers, trust, marks: Arc::default(), listener: Mutex::default() })
     }
 
     pub(in crate::ledger) async fn write(&self) -> Result<Session, sqlx::Error> {
-        let is_marking = self.is_marking.load(Ordering::Relaxed);
-        let beginning = if is_marking { Beginning::MarkedWrite } else { Beginning::Write };
-        Session::begin(&self.writers, &self.readers, &self.trust, beginning).await
+        let marking = Marking { marks: self.marks.clone(), beside: self.readers.clone() };
+        Ok(Session::begin(&self.writers, &self.trust, Beginning::Write).await?.marked(marking))
     }
 
     pub(in crate::ledger) async fn read(&self) -> Result<Session, sqlx::Error> {
-        Session::begin(&self.readers, &self.readers, &self.trust, Beginning::Read).await
-    }
-
-    /// From now on a commit whose answer does not come is asked about, where the server can tell. One that does not
-    /// answer is asked again.
-    pub(in crate::ledger) async fn mark_commits(&self) {
-        if let Some(is_known) = Mark::is_known(&self.writers).await {
-            return self.is_marking.store(is_known, Ordering::Relaxed);
-        }
-        let (writers, is_marking) = (self.writers.clone(), self.is_marking.clone());
-        tokio::spawn(async move {
-            while !writers.is_closed() {
-                tokio::time::sleep(MARK_AGAIN).await;
-                if let Some(is_known) = Mark::is_known(&writers).await {
-                    return is_marking.store(is_known, Ordering::Relaxed);
-                }
-            }
-        });
+        Session::begin(&self.readers, &self.trust, Beginning::Read).await
     }
 
     /// Hears from now on what other replicas tell.

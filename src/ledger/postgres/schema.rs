@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Of this ledger's migrations, among all advisory locks of the database: the first bytes of "peak-braze".
 const LOCK: i64 = i64::from_be_bytes(*b"peak-bra");
 
-/// The oldest server, as `server_version_num`: the first with `pg_current_xact_id`, by which commits are known.
-/// Source: PostgreSQL docs, Release 13.
+/// The oldest server, as `server_version_num`: what is older had been given up before the first ledger stood on one.
+/// Source: PostgreSQL docs, Versioning Policy.
 const OLDEST_SERVER: i32 = 130_000;
 
 /// Version and checksum of the migrations applied.

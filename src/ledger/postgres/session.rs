@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Executor, Postgres, Row};
+use sqlx::{AssertSqlSafe, Executor, Postgres};
 
-use super::commit::Mark;
+use super::commit::Marks;
 use super::trust::Trust;
 
 /// How long an answer is waited for before the connection counts as lost: over the server's own bound, which comes
@@ -33,10 +33,6 @@ macro_rules! begin {
              where current_setting('synchronous_commit') = 'off'"
         )
     };
-    // What a commit is known by afterwards.
-    ($mode:literal, marked) => {
-        concat!(begin!($mode), "; select ", super::commit::mark!())
-    };
 }
 
 /// How a transaction begins. One that writes says nothing of it: where the operator has made the database read-only,
@@ -45,7 +41,6 @@ macro_rules! begin {
 pub(super) enum Beginning {
     Read,
     Write,
-    MarkedWrite,
 }
 
 impl Beginning {
@@ -53,7 +48,6 @@ impl Beginning {
         match self {
             Self::Read => begin!(" read only"),
             Self::Write => begin!(""),
-            Self::MarkedWrite => begin!("", marked),
         }
     }
 }
@@ -63,10 +57,14 @@ pub(in crate::ledger) struct Session {
     /// None once given back.
     connection: Option<PoolConnection<Postgres>>,
     line: Line,
-    /// What its commit is known by.
-    mark: Option<Box<Mark>>,
-    /// Where to ask about it.
-    beside: PgPool,
+    marking: Option<Marking>,
+}
+
+/// How a commit is known afterwards.
+pub(super) struct Marking {
+    pub marks: Arc<Marks>,
+    /// Where to ask: not where those wait who have commits to ask about.
+    pub beside: PgPool,
 }
 
 /// How it stands with a connection.
@@ -77,22 +75,22 @@ pub(in crate::ledger) struct Line {
 }
 
 impl Session {
-    /// Begins in `pool`; `beside` is where to ask what became of a commit.
     pub(super) async fn begin(
         pool: &PgPool,
-        beside: &PgPool,
         trust: &Arc<Trust>,
         beginning: Beginning,
     ) -> Result<Self, sqlx::Error> {
         let line = Line { is_asking: false, trust: trust.clone() };
-        let connection = Some(pool.acquire().await?);
-        let mut session = Self { connection, line, mark: None, beside: beside.clone() };
+        let mut session = Self { connection: Some(pool.acquire().await?), line, marking: None };
         let (connection, line) = session.parts();
-        let rows = answered(line, connection.fetch_all(beginning.statement())).await?;
-        if let (Beginning::MarkedWrite, Some(row)) = (beginning, rows.last()) {
-            session.mark = Some(Box::new(Mark { transaction: row.try_get(0)?, timeline: row.try_get(1)? }));
-        }
+        answered(line, connection.execute(beginning.statement())).await?;
         Ok(session)
+    }
+
+    /// Its commit leaves a mark.
+    pub(super) fn marked(mut self, marking: Marking) -> Self {
+        self.marking = Some(marking);
+        self
     }
 
     pub(in crate::ledger) fn parts(&mut self) -> (&mut PgConnection, &mut Line) {
@@ -107,17 +105,23 @@ impl Session {
 
     /// The same of a transaction so large that its commit takes longer.
     pub(in crate::ledger) async fn commit_within(mut self, time: Duration) -> Result<(), sqlx::Error> {
+        let marked = self.marking.take().map(|marking| (marking.marks.next(), marking));
+        let statement = marked.as_ref().map_or_else(|| "commit".to_owned(), |(mark, _)| mark.commit());
         let (connection, line) = self.parts();
-        let Err(error) = answered_within(time, line, connection.execute("commit")).await else {
+        let asked = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection);
+        let Err(error) = answered_within(time, line, asked).await else {
             drop(self.connection.take());
+            if let Some((mark, marking)) = marked {
+                marking.marks.let_go(&mark);
+            }
             return Ok(());
         };
         // Whatever it was told, the connection is not what it was.
         self.line.is_asking = true;
-        let (mark, beside, trust) = (self.mark.take(), self.beside.clone(), self.line.trust.clone());
+        let trust = self.line.trust.clone();
         drop(self);
-        match mark {
-            Some(mark) if Box::pin(mark.stands(&beside, &trust)).await => Ok(()),
+        match marked {
+            Some((mark, marking)) if Box::pin(mark.stands(&marking.beside, &trust)).await => Ok(()),
             _ => Err(error),
         }
     }

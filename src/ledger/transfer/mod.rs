@@ -96,7 +96,6 @@ async fn copy_all(
     progress: impl Fn(MoveProgress),
 ) -> Result<Vec<MovedTable>, LedgerError> {
     server.migrate().await.map_err(named("--to"))?;
-    server.mark_commits().await;
     // Counted before anything is begun: that takes minutes of a large file, in which a server hears nothing.
     let tables = catalog::tables(&file.path, &catalog::known(server).await?)?;
     let mut session = server.write().await.map_err(unavailable)?;

@@ -21,10 +21,12 @@ pub enum Line {
     CutAfterCommit,
     /// Cut as soon as the client asks for a commit, before the server hears of it.
     CutBeforeCommit,
+    /// The same, and silent from then on.
+    SilentBeforeCommit,
 }
 
-/// How a commit is asked for: a simple query and its length. Source: PostgreSQL docs, Message Formats.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
+/// How a simple query ends that leaves a commit's mark and commits. Source: PostgreSQL docs, Message Formats.
+const COMMIT: &[u8] = b"; commit\0";
 
 /// A running proxy on loopback; stopped when dropped.
 pub struct Proxy {
@@ -93,6 +95,8 @@ impl Drop for Proxy {
 
 async fn carry(client: TcpStream, state: Arc<State>) {
     let (mut line, mut server) = (state.line.subscribe(), state.server.subscribe());
+    // A server does not stop while it waits for somebody's first word.
+    open(&mut line).await;
     let path = server.borrow_and_update().clone();
     // A server that is down: the client sees its connection end.
     let Ok(upstream) = UnixStream::connect(path).await else { return };
@@ -134,7 +138,10 @@ async fn there(
         open(&mut line).await;
         let now = *line.borrow();
         let is_commit = bytes[..count].ends_with(COMMIT);
-        if is_commit && now == Line::CutBeforeCommit {
+        if is_commit && matches!(now, Line::CutBeforeCommit | Line::SilentBeforeCommit) {
+            if now == Line::SilentBeforeCommit {
+                state.line.send_replace(Line::Silent);
+            }
             state.cuts.send_modify(|cuts| *cuts += 1);
             return;
         }
