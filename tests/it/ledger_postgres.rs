@@ -299,6 +299,20 @@ async fn a_database_that_was_away_is_written_again_once_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn marks_of_commits_stay_no_more_than_were_under_way_at_once() {
+    let bed = bed().await;
+    for number in 0..20 {
+        deliver(&bed.ledger, &format!("evt-{number}")).await;
+    }
+    let database = PgPool::connect(&bed.url).await.expect("a connection");
+    let marks: (i64, bool) = sqlx::query_as("select count(*), bool_and(stands) from peak_braze.commits")
+        .fetch_one(&database)
+        .await
+        .expect("an answer");
+    assert!((1..=5).contains(&marks.0) && marks.1, "{marks:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_digest_key_is_refused() {
     let bed = bed().await;
     std::fs::write(bed.folder.path().join("key"), "another key of thirty-two bytes or more")
