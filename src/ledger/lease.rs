@@ -284,9 +284,10 @@ impl Ledger {
         error: Option<RunError>,
     ) -> Result<(), LedgerError> {
         let mut tx = self.begin("release").await?;
-        // What the caller's clock means by it, by the clock that will be looked at.
+        // What the caller's clock means by it, by the clock that will be looked at; ours first, so never earlier.
+        let ours = self.0.clock.now();
         let now = tx.now("release").await?;
-        let not_before = not_before.map(|at| now + (at - self.0.clock.now()));
+        let not_before = not_before.map(|at| now + (at - ours));
         let changed = execute!(
             tx,
             "-- ledger::release

@@ -225,6 +225,8 @@ impl Ledger {
     ) -> Result<Option<u64>, LedgerError> {
         let during = LedgerError::during("record a group");
         let mut tx = self.begin("record a group").await?;
+        // Ours first: what was sent may seem later than it was, never earlier.
+        let ours = self.0.clock.now();
         let now = tx.now("record a group").await?;
         let changed = execute!(
             tx,
@@ -255,7 +257,7 @@ impl Ledger {
         }
         if let Some(sent_at) = group.sent_at {
             // How long ago that was by the caller's clock, by the clock that replicas share.
-            let sent_at = now - (self.0.clock.now() - sent_at);
+            let sent_at = now - (ours - sent_at);
             execute!(
                 tx,
                 "-- ledger::record_group

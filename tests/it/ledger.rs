@@ -110,6 +110,32 @@ async fn a_killed_process_leaves_its_run_claimable_and_its_sends_in_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_takes_long_to_record_was_sent_no_earlier_than_it_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = Clock::system();
+    let ledger = Ledger::open(&settings(&folder), clock.clone()).await.expect("a new ledger");
+    queue(&ledger, Mode::Delta).await;
+    let lease = claim(&ledger).await;
+    let target = ledger.target(SYNC, "braze", &["a"]).await.expect("a target").number;
+    let ids: Vec<String> = (0..5_000).map(|number| format!("c-{number}")).collect();
+    let flag = Flag { in_doubt: true, rejected: false };
+    let sent_at = clock.now();
+    let group = Group {
+        in_flight: None,
+        sent: ids.iter().map(|id| SentRow { customer_id: id, digests: &[], flag }).collect(),
+        rejections: Vec::new(),
+        cleared: Vec::new(),
+        next: Vec::new(),
+        checkpoint: &checkpoint(1),
+        progress: Progress::default(),
+        sent_at: Some(sent_at),
+    };
+    ledger.record_group(&lease, target, group).await.expect("recorded");
+    let (last_sent, _) = ledger.sync_state(SYNC).await.expect("a ledger").last_sent.expect("it was sent");
+    assert!(last_sent >= sent_at, "{last_sent} is before {sent_at}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_with_a_nul_byte_is_in_doubt_and_forgotten_like_any_other() {
     let bed = bed().await;
     queue(&bed.ledger, Mode::Delta).await;

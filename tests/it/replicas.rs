@@ -105,8 +105,10 @@ async fn whoever_is_killed_is_replaced_within_its_lease_and_two_seconds() {
         let is_held = round % 5 == 1;
         if is_held {
             let limited = Answer::RateLimited { announce: Announce::SecondsLeft { secs: LEASE_SECS + 2 } };
+            let reset = Clock::system().now() + Duration::from_secs(LEASE_SECS + 2);
             pair.replicas.braze.rule(Rule::new(limited).times(1));
-            pair.services[victim].when(&run, |run| run.state == RunState::Waiting).await;
+            // Not a shorter wait of its own, after an answer that was late.
+            pair.services[victim].when(&run, |run| run.throttled_until.is_some_and(|at| at >= reset)).await;
         }
         let killed_at = Clock::system().now();
         pair.services[victim].kill();
