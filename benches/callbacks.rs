@@ -3,7 +3,7 @@
 //! receiver that shares commits, FastAPI, and the same service with its ledger on PostgreSQL, alone and as two replicas.
 //! They take turns in one run; medians and their ratios count.
 //!
-//! `cargo bench --bench callbacks`
+//! `cargo bench --bench callbacks` · `cargo bench --bench callbacks -- service "bare receiver, shared commits"` for some
 
 #[path = "callbacks/fast_api.rs"]
 mod fast_api;
@@ -104,6 +104,9 @@ async fn main() {
     ];
     receivers
         .extend(fast_api.iter().map(|fast_api| ("FastAPI, one commit per request", vec![fast_api.addr])));
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
+    receivers.retain(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name));
+    assert!(!receivers.is_empty(), "nobody is called {wanted:?}");
 
     let mut measured: Vec<Vec<Measured>> = receivers.iter().map(|_| Vec::new()).collect();
     for round in 0..ROUNDS {
