@@ -118,16 +118,9 @@ impl Braze {
     }
 
     /// The stake in a budget that replicas have together: once, for whoever deals to it. Destinations that follow one
-    /// another have one.
+    /// another have one. Two tables that name one workspace have a budget each, as each says how much of it is its own.
     pub fn stake(&self) -> Option<Stake> {
-        self.gate.stake(self.shared_budget()?)
-    }
-
-    /// Names the budget that replicas have together, where they do: what the limit belongs to at Braze, as far as it
-    /// can be told from here, and the table that says how much of it is ours. Two tables that name one workspace have
-    /// a budget each.
-    pub fn shared_budget(&self) -> Option<String> {
-        self.gate.is_shared().then(|| format!("{} {} {}", self.endpoint, self.workspace, self.name))
+        self.gate.stake(|| format!("{} {} {}", self.endpoint, self.workspace, self.name))
     }
 
     /// Keeps to the limits of `settings` from now on, and so does everybody who shares them.

@@ -87,14 +87,10 @@ impl Gate {
     }
 
     /// The stake in a budget that replicas have together: once, for whoever deals.
-    pub(super) fn stake(self: &Arc<Self>, budget: String) -> Option<Stake> {
+    pub(super) fn stake(self: &Arc<Self>, budget: impl FnOnce() -> String) -> Option<Stake> {
         let calls = self.line.as_ref()?.0.clone();
         let is_given = self.has_given_stake.swap(true, Ordering::Relaxed);
-        (!is_given).then(|| Stake { gate: Arc::downgrade(self), calls, budget })
-    }
-
-    pub(super) fn is_shared(&self) -> bool {
-        self.line.is_some()
+        (!is_given).then(|| Stake { gate: Arc::downgrade(self), calls, budget: budget() })
     }
 
     /// Keeps to other settings from now on; what was learned and counted stays.

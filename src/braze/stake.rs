@@ -72,7 +72,8 @@ pub struct Asked {
 }
 
 impl Stake {
-    /// Names the budget; see [`Braze::shared_budget`](super::Braze::shared_budget).
+    /// Names the budget: what the limit belongs to at Braze, as far as it can be told from here, and the table that
+    /// says how much of it is ours.
     pub fn budget(&self) -> &str {
         &self.budget
     }

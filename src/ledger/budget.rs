@@ -18,33 +18,16 @@ const SAVE_HOLD: Text = Text {
 };
 
 impl Ledger {
-    /// Remembers that nothing may be sent to the destination before `until`; nor by anybody who has a share of
-    /// `budget`, where one is named.
+    /// Remembers that nothing may be sent to the destination before `until`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn save_hold(
-        &self,
-        destination: &str,
-        until: DateTime<Utc>,
-        budget: Option<&str>,
-    ) -> Result<(), LedgerError> {
-        let during = LedgerError::during("save a hold");
+    pub async fn save_hold(&self, destination: &str, until: DateTime<Utc>) -> Result<(), LedgerError> {
         let mut tx = self.begin("save a hold").await?;
         // What the caller's clock means by it, by the clock that replicas share; ours first, so never earlier.
         let ours = self.0.clock.now();
         let until = tx.now("save a hold").await? + (until - ours);
-        execute!(tx, SAVE_HOLD, destination, At(until)).map_err(&during)?;
-        if let Some(budget) = budget {
-            execute!(
-                tx,
-                "-- ledger::save_hold
-                 update budgets set held_until = greatest(held_until, $2) where budget = $1",
-                budget,
-                At(until)
-            )
-            .map_err(&during)?;
-        }
+        execute!(tx, SAVE_HOLD, destination, At(until)).map_err(LedgerError::during("save a hold"))?;
         tx.commit("save a hold").await
     }
 

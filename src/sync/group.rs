@@ -17,7 +17,7 @@ use super::records::Records;
 use super::speed::Speed;
 use super::window::Plan;
 use super::{Claim, Rooms, Stopped, shown, wait_until};
-use crate::braze::{Batch, Hold, HoldReason, Pushed, Pusher, Stop, Verdict};
+use crate::braze::{Batch, Pushed, Pusher, Stop, Verdict};
 use crate::config;
 use crate::ledger::{Group, Lease, LedgerError};
 use crate::run::{Phase, Progress};
@@ -127,8 +127,8 @@ impl<'r> Groups<'r> {
                     None => is_open = false,
                 },
                 changed = hold.changed() => if changed.is_ok() {
-                    let hold = *hold.borrow_and_update();
-                    self.show_hold(hold).await?;
+                    let until = hold.borrow_and_update().as_ref().map(|hold| hold.until);
+                    self.show_hold(until).await?;
                 },
                 _ = show.tick() => self.show_progress().await?,
             }
@@ -275,14 +275,12 @@ impl<'r> Groups<'r> {
         Err(stopped)
     }
 
-    async fn show_hold(&self, hold: Option<Hold>) -> Result<(), Stopped> {
-        let Rooms { ledger, braze, sync, .. } = self.rooms;
-        if let Some(Hold { until, why }) = hold {
-            // Whoever comes after a restart must know of it, and whoever takes over what Braze announced.
-            let budget = (why == HoldReason::AnnouncedReset).then(|| braze.shared_budget()).flatten();
-            persist(self.claim, || ledger.save_hold(&sync.destination, until, budget.as_deref())).await?;
+    async fn show_hold(&self, until: Option<chrono::DateTime<chrono::Utc>>) -> Result<(), Stopped> {
+        let ledger = &self.rooms.ledger;
+        if let Some(until) = until {
+            // Whoever comes after a restart must know of it.
+            persist(self.claim, || ledger.save_hold(&self.rooms.sync.destination, until)).await?;
         }
-        let until = hold.map(|hold| hold.until);
         persist(self.claim, || ledger.show_waiting(self.lease, Phase::Pushing, until)).await
     }
 

@@ -268,7 +268,7 @@ pub async fn cursors_of_other_lists_are_refused(ledger: &Ledger, _: &Time) {
 
 pub async fn holds_outlive_only_themselves(ledger: &Ledger, time: &Time) {
     let until = time.now() + TimeDelta::seconds(30);
-    ledger.save_hold("braze", until, None).await.expect("saved");
+    ledger.save_hold("braze", until).await.expect("saved");
     assert_eq!(ledger.hold("braze").await.expect("a ledger"), Some(until));
     assert_eq!(ledger.hold("other").await.expect("a ledger"), None);
     time.set(until).await;
