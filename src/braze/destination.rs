@@ -120,7 +120,18 @@ impl Braze {
     /// The stake in a budget that replicas have together: once, for whoever deals to it. Destinations that follow one
     /// another have one. Two tables that name one workspace have a budget each, as each says how much of it is its own.
     pub fn stake(&self) -> Option<Stake> {
-        self.gate.stake(|| format!("{} {} {}", self.endpoint, self.workspace, self.name))
+        self.gate.stake(|| self.budget())
+    }
+
+    /// The budget that replicas have together, and how long nobody may send to it, where this process heard that
+    /// itself and others may not know yet. What it heard of another is not told again: each that passes it on would add
+    /// its own spread.
+    pub fn untold_hold(&self) -> Option<(String, Duration)> {
+        self.gate.untold_hold().map(|wait| (self.budget(), wait))
+    }
+
+    fn budget(&self) -> String {
+        format!("{} {} {}", self.endpoint, self.workspace, self.name)
     }
 
     /// Keeps to the limits of `settings` from now on, and so does everybody who shares them.

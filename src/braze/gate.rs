@@ -195,10 +195,17 @@ impl Gate {
 
     /// Nothing for `wait` from now, by any replica.
     fn hold_all(&self, wait: Duration, why: HoldReason) {
-        self.holds.extend(wait, why);
+        // First: whoever sees the hold finds that it has to be told.
         if let Some(Line(calls)) = &self.line {
             calls.tell_hold(wait);
         }
+        self.holds.extend(wait, why);
+    }
+
+    /// How long nothing may be sent, as this process heard itself and others may not know yet.
+    pub(super) fn untold_hold(&self) -> Option<Duration> {
+        let Line(calls) = self.line.as_ref()?;
+        calls.untold().map(Moment::remaining).filter(|wait| !wait.is_zero())
     }
 
     async fn another_share(&self) {

@@ -50,7 +50,7 @@ impl Calls {
         self.urged.notify_one();
     }
 
-    fn untold(&self) -> Option<Moment> {
+    pub(super) fn untold(&self) -> Option<Moment> {
         *self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

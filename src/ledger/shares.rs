@@ -65,6 +65,26 @@ impl Ledger {
         Ok(dealt)
     }
 
+    /// Tells all who ask for a share of a budget from now on that nothing may be sent for so long. A longer hold stays.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn tell_hold(&self, budget: &str, wait: Duration) -> Result<(), LedgerError> {
+        const WHAT: &str = "tell a hold";
+        let mut tx = self.begin(WHAT).await?;
+        let until = tx.now(WHAT).await? + TimeDelta::from_std(wait).unwrap_or_default();
+        execute!(
+            tx,
+            "-- shares::tell_hold
+             update budgets set held_until = greatest(held_until, $2) where budget = $1",
+            budget,
+            At(until)
+        )
+        .map_err(LedgerError::during(WHAT))?;
+        tx.call();
+        tx.commit(WHAT).await
+    }
+
     fn share_lasts(&self) -> Duration {
         self.0.lease.mul_f64(OF_THE_LEASE).clamp(LASTS.0, LASTS.1)
     }

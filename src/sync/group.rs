@@ -281,6 +281,12 @@ impl<'r> Groups<'r> {
             // Whoever comes after a restart must know of it.
             persist(self.claim, || ledger.save_hold(&self.rooms.sync.destination, until)).await?;
         }
+        // Whoever takes over must know of it, even if this process dies before its shares are dealt anew.
+        persist(self.claim, async || match self.rooms.braze.untold_hold() {
+            Some((budget, wait)) => ledger.tell_hold(&budget, wait).await,
+            None => Ok(()),
+        })
+        .await?;
         persist(self.claim, || ledger.show_waiting(self.lease, Phase::Pushing, until)).await
     }
 

@@ -237,6 +237,19 @@ async fn a_share_moves_once_it_can_no_longer_be_used_and_a_hold_is_everybodys() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_told_is_dealt_to_everybody_and_gets_no_shorter() {
+    let bed = bed().await;
+    let deal = async |number| bed.ledger.deal("a budget", &ask(number, 0, 300)).await.expect("dealt");
+    assert_eq!(deal(1).await.hold, None);
+    bed.ledger.tell_hold("a budget", Duration::from_secs(60)).await.expect("told");
+    bed.time.advance(TimeDelta::seconds(5)).await;
+    assert_eq!(deal(2).await.hold, Some(Duration::from_secs(55)));
+    // A shorter one leaves it.
+    bed.ledger.tell_hold("a budget", Duration::from_secs(1)).await.expect("told");
+    assert_eq!(deal(2).await.hold, Some(Duration::from_secs(55)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sample_of_a_large_table_reads_some_of_it_and_of_a_small_target_all() {
     let bed = bed().await;
     let database = PgPool::connect_lazy(&bed.url).expect("an address");

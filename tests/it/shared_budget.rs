@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use peak_braze::clock::Clock;
 use peak_braze::sandbox::{Announce, Answer, Rate, RequestRecord, Rule, Settings};
 
 use crate::support::app::from_env;
@@ -147,4 +149,31 @@ async fn what_braze_announces_to_one_process_holds_for_all() {
     println!("after a 429 that one heard, the last request of all came {:.0} ms later", last * 1_000.0);
     assert!(last < 0.75, "{last}");
     assert_eq!(replicas.braze.violations(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_braze_announced_is_everybodys_once_the_run_is_shown_waiting() {
+    let setup = setup(30, Settings { rate: Rate::Off, ..Settings::default() });
+    // A share lasts a third of it: long enough for the request that hears of the wait.
+    let replicas = Replicas::prepare(Setup { lease_secs: 20, ..setup }).await;
+    let service = replicas.start(SYNCS[0], &SYNCS[..1], true).await;
+    let run = service.trigger_mode(SYNCS[0], "force").await;
+    replicas.braze.wait_for(|stats| stats.requests > 0).await;
+    let database = sqlx::PgPool::connect_lazy(&replicas.postgres.url()).expect("an address");
+    // Whoever keeps the shares gets no word through any more.
+    let refusing = "create function peak_braze.refuse() returns trigger language plpgsql
+                      as $$ begin raise exception 'not now'; end $$;
+                    create trigger refuse before insert or update on peak_braze.budget_shares
+                      for each row execute function peak_braze.refuse()";
+    sqlx::raw_sql(refusing).execute(&database).await.expect("refused from now on");
+    let secs = 30_u32;
+    let reset = Clock::system().now() + TimeDelta::seconds(secs.into());
+    let announce = Announce::SecondsLeft { secs: secs.into() };
+    replicas.braze.rule(Rule::new(Answer::RateLimited { announce }).times(1));
+    service.when(&run, |run| run.throttled_until.is_some_and(|at| at >= reset)).await;
+    let known: Option<DateTime<Utc>> = sqlx::query_scalar("select max(held_until) from peak_braze.budgets")
+        .fetch_one(&database)
+        .await
+        .expect("a budget");
+    assert!(known.is_some_and(|at| at >= reset), "{known:?} for {reset}");
 }
