@@ -59,6 +59,8 @@ pub struct Customer {
 /// Customers as read, each once, in the source's key order, their values in Braze's JSON form.
 #[derive(Debug, Default)]
 pub struct Chunk {
+    keys: String,
+    /// Values.
     bytes: Vec<u8>,
     customers: Vec<Customer>,
     cells: Vec<Cell>,
@@ -83,19 +85,19 @@ impl Chunk {
 
     /// Bytes of keys and values held.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.keys.len() + self.bytes.len()
     }
 
     /// The key of customer `index`, as Braze takes it; of a bad key, what can be shown of it.
     pub fn key(&self, index: usize) -> &str {
-        std::str::from_utf8(self.key_bytes(index)).expect("keys are checked when pushed")
+        let customer = &self.customers[index];
+        let (start, len) = (customer.key_start as usize, customer.key_len as usize);
+        &self.keys[start..start + len]
     }
 
     /// The same as bytes, by which keys are ordered, compared and hashed.
     pub fn key_bytes(&self, index: usize) -> &[u8] {
-        let customer = &self.customers[index];
-        let (start, len) = (customer.key_start as usize, customer.key_len as usize);
-        &self.bytes[start..start + len]
+        self.key(index).as_bytes()
     }
 
     /// The cells of customer `index`, one per mapped attribute.
@@ -147,6 +149,8 @@ pub struct ChunkBuilder {
     attributes: Arc<[Attribute]>,
     zone: Zone,
     chunk: Chunk,
+    /// Where the values of the customer pushed last begin.
+    values_start: usize,
     row: Vec<Cell>,
 }
 
@@ -154,7 +158,7 @@ impl ChunkBuilder {
     /// A builder for rows of these attributes; `zone` is for `updated_at` without one.
     pub fn new(attributes: Arc<[Attribute]>, zone: Zone) -> Self {
         let chunk = Chunk { width: attributes.len(), ..Chunk::default() };
-        Self { attributes, zone, chunk, row: Vec::new() }
+        Self { attributes, zone, chunk, values_start: 0, row: Vec::new() }
     }
 
     /// Customers held so far.
@@ -175,8 +179,10 @@ impl ChunkBuilder {
     /// Takes what is held, leaving the builder empty.
     pub fn take(&mut self) -> Chunk {
         // The next chunk will be about as large: its buffers need not grow step by step.
+        let room = |len: usize| len + len / 16;
         let fresh = Chunk {
-            bytes: Vec::with_capacity(self.chunk.bytes.len() + self.chunk.bytes.len() / 16),
+            keys: String::with_capacity(room(self.chunk.keys.len())),
+            bytes: Vec::with_capacity(room(self.chunk.bytes.len())),
             customers: Vec::with_capacity(self.chunk.customers.len() + 1),
             cells: Vec::with_capacity(self.chunk.cells.len() + self.chunk.width),
             width: self.chunk.width,
@@ -231,9 +237,10 @@ impl ChunkBuilder {
     }
 
     fn begin(&mut self, key: &str, key_is_integer: bool, updated_at: UpdatedAt, bad: Option<Code>) {
-        let key_start = u32::try_from(self.chunk.bytes.len()).expect("a chunk stays far under 4 GiB");
+        let key_start = u32::try_from(self.chunk.keys.len()).expect("a chunk stays far under 4 GiB");
+        self.values_start = self.chunk.bytes.len();
         let key_len = u32::try_from(key.len()).expect("keys are under 988 bytes");
-        self.chunk.bytes.extend_from_slice(key.as_bytes());
+        self.chunk.keys.push_str(key);
         self.chunk.customers.push(Customer { key_start, key_len, key_is_integer, updated_at, rows: 1, bad });
         self.chunk.cells.resize(self.chunk.customers.len() * self.chunk.width, Cell::Absent);
     }
@@ -248,11 +255,10 @@ impl ChunkBuilder {
         let is_later = updated_at > held.updated_at;
         held.updated_at = updated_at;
         held.bad = None;
-        let held_start = held.key_start as usize + held.key_len as usize;
         let row_start = self.chunk.bytes.len();
         self.encode(value);
         if is_later || self.chunk.outdoes(&self.row, index) {
-            self.replace_row(held_start, row_start);
+            self.replace_row(row_start);
         } else {
             self.chunk.bytes.truncate(row_start);
         }
@@ -260,9 +266,9 @@ impl ChunkBuilder {
 
     /// Puts the row just encoded in the place of the last customer's: a customer of a million rows takes no more
     /// room than one of a single row.
-    fn replace_row(&mut self, held_start: usize, row_start: usize) {
-        self.chunk.bytes.drain(held_start..row_start);
-        let moved = u32::try_from(row_start - held_start).expect("a chunk stays far under 4 GiB");
+    fn replace_row(&mut self, row_start: usize) {
+        self.chunk.bytes.drain(self.values_start..row_start);
+        let moved = u32::try_from(row_start - self.values_start).expect("a chunk stays far under 4 GiB");
         for cell in &mut self.row {
             if let Cell::Json { start, .. } = cell {
                 *start -= moved;

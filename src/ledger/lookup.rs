@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Rows, params};
+use tokio::task::spawn_blocking;
 
 use super::store::Database;
 use super::{Flag, Ledger, LedgerError, Remembered};
@@ -17,6 +18,7 @@ const KEPT: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A small pool of read-only connections.
+#[derive(Clone)]
 pub(super) struct Lookups {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
@@ -32,26 +34,16 @@ impl Lookups {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    pub(super) async fn remembered(&self, target: i64, chunk: Arc<Chunk>) -> Result<Remembered, LedgerError> {
-        let (path, idle) = (self.path.clone(), self.idle.clone());
-        let task = tokio::task::spawn_blocking(move || {
-            let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = kept.map_or_else(|| open(&path), Ok)?;
-            let remembered = look_up(&connection, target, &chunk)?;
-            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < KEPT {
-                idle.push(connection);
-            }
-            Ok(remembered)
-        });
-        let unavailable = |error: Box<dyn std::error::Error + Send + Sync>| LedgerError::Unavailable {
-            what: "look up what was sent",
-            source: sqlx::Error::Io(std::io::Error::other(error)),
-        };
-        match task.await {
-            Ok(found) => found.map_err(|error: rusqlite::Error| unavailable(error.into())),
-            Err(joined) => Err(unavailable(joined.into())),
+    /// Blocks.
+    fn look_up(&self, target: i64, chunk: &Chunk) -> rusqlite::Result<Remembered> {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = kept.map_or_else(|| open(&self.path), Ok)?;
+        let remembered = look_up(&connection, target, chunk)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(connection);
         }
+        Ok(remembered)
     }
 }
 
@@ -130,16 +122,43 @@ fn walk<'c>(
 }
 
 impl Ledger {
-    /// What is remembered of a chunk's customers. Read beside those who write, in key order.
+    /// Looks up what is remembered of a chunk's customers, and gives it to `then`. Read beside those who write, in key
+    /// order; `then` may take its time, and has what was read where it was read: another core would fetch it anew.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn remembered(&self, target: i64, chunk: Arc<Chunk>) -> Result<Remembered, LedgerError> {
-        match &self.0.store.database {
-            Database::Sqlite(file) => file.lookups.remembered(target, chunk).await,
-            Database::Postgres(server) => {
-                server.remembered(target, &chunk).await.map_err(LedgerError::during("look up what was sent"))
+    /// [`LedgerError::Unavailable`]; `then` was not called.
+    ///
+    /// # Panics
+    /// Where `then` does.
+    pub async fn look_up<T: Send + 'static>(
+        &self,
+        target: i64,
+        chunk: Arc<Chunk>,
+        then: impl FnOnce(&Chunk, Remembered) -> T + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let during = LedgerError::during("look up what was sent");
+        let task = match &self.0.store.database {
+            Database::Sqlite(file) => {
+                let lookups = file.lookups.clone();
+                spawn_blocking(move || {
+                    let remembered = lookups.look_up(target, &chunk)?;
+                    Ok(then(&chunk, remembered))
+                })
             }
+            Database::Postgres(server) => {
+                let remembered = server.remembered(target, &chunk).await.map_err(&during)?;
+                spawn_blocking(move || Ok(then(&chunk, remembered)))
+            }
+        };
+        let unavailable = |error: Box<dyn std::error::Error + Send + Sync>| {
+            during(sqlx::Error::Io(std::io::Error::other(error)))
+        };
+        match task.await {
+            Ok(found) => found.map_err(|error: rusqlite::Error| unavailable(error.into())),
+            Err(joined) => match joined.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(joined) => Err(unavailable(joined.into())),
+            },
         }
     }
 }

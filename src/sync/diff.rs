@@ -91,16 +91,16 @@ impl Differ {
     }
 
     /// The last portions: whatever is left, and with the last of them the final counts.
-    pub(super) fn finish(mut self) -> Vec<Portion> {
+    pub(super) fn finish(&mut self) -> Vec<Portion> {
         self.counted.complete = true;
         self.hand_on();
-        self.ready
+        std::mem::take(&mut self.ready)
     }
 
     fn customer(&mut self, chunk: &Chunk, index: usize, sent: Option<Sent<'_>>) {
         let customer = chunk.customers()[index];
         self.count_read(&customer);
-        let key = chunk.key_bytes(index);
+        let key = chunk.key(index);
         match customer.bad {
             Some(code) => self.refuse(key, code, sent),
             None => self.values_of(chunk, index, key, sent),
@@ -150,24 +150,24 @@ impl Differ {
     }
 
     /// A customer of whom nothing can be sent.
-    fn refuse(&mut self, key: &[u8], code: Code, sent: Option<Sent<'_>>) {
+    fn refuse(&mut self, key: &str, code: Code, sent: Option<Sent<'_>>) {
         self.counted.tally.invalid += 1;
         if code == Code::BadKey {
-            let held = self.keyless.hold(key);
+            let held = self.keyless.hold_key(key);
             self.keyless.note_rejection(held, None, code);
             if self.keyless.is_full_of_notes() {
                 self.hand_on_keyless();
             }
             return;
         }
-        let held = self.pending.hold(key);
+        let held = self.pending.hold_key(key);
         self.pending.note_rejection(held.clone(), None, code);
         let (digests, flag) = sent.map_or((&[][..], Flag::default()), |sent| (sent.digests.0, sent.flag));
         let digests = self.pending.hold(digests);
         self.pending.note_row(held, digests, Flag { rejected: true, ..flag });
     }
 
-    fn values_of(&mut self, chunk: &Chunk, index: usize, key: &[u8], sent: Option<Sent<'_>>) {
+    fn values_of(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) {
         let compared = self.compare_values(chunk, index, key, sent);
         if self.values.is_empty() {
             self.nothing_to_send(key, sent, &compared);
@@ -181,13 +181,13 @@ impl Differ {
         &mut self,
         chunk: &Chunk,
         index: usize,
-        key: &[u8],
+        key: &str,
         sent: Option<Sent<'_>>,
     ) -> Compared {
         let in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
-        let everything = in_doubt || self.forced.covers(key);
+        let everything = in_doubt || self.forced.covers(key.as_bytes());
         let digests = sent.map_or(Digests(&[]), |sent| sent.digests);
-        let hasher = self.hasher.customer(key);
+        let hasher = self.hasher.customer(key.as_bytes());
         let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
         let mut compared = Compared::default();
         self.values.clear();
@@ -242,12 +242,12 @@ impl Differ {
         self.resend.as_ref().zip(phase).is_some_and(|(resend, phase)| resend.is_due(phase, known.run))
     }
 
-    fn invalid_value(&mut self, key: &[u8], attribute: u16, code: Code) {
+    fn invalid_value(&mut self, key: &str, attribute: u16, code: Code) {
         self.counted.tally.invalid_values += 1;
         if let Some(foreseen) = self.counted.foreseen.get_mut(usize::from(attribute)) {
             foreseen.invalid += 1;
         }
-        let held = self.pending.hold(key);
+        let held = self.pending.hold_key(key);
         self.pending.note_rejection(held, Some(attribute), code);
     }
 
@@ -262,7 +262,7 @@ impl Differ {
         }
     }
 
-    fn nothing_to_send(&mut self, key: &[u8], sent: Option<Sent<'_>>, compared: &Compared) {
+    fn nothing_to_send(&mut self, key: &str, sent: Option<Sent<'_>>, compared: &Compared) {
         let tally = &mut self.counted.tally;
         if compared.was_sent_by_this_run {
             tally.changed += 1;
@@ -275,7 +275,7 @@ impl Differ {
         let flag = sent.map_or(Flag::default(), |sent| sent.flag);
         let flag_now = Flag { in_doubt: false, rejected: compared.has_invalid };
         if flag != flag_now {
-            let held = self.pending.hold(key);
+            let held = self.pending.hold_key(key);
             let digests = self.pending.hold(sent.map_or(&[], |sent| sent.digests.0));
             self.forget_doubtful(digests.start);
             self.pending.note_row(held, digests, flag_now);
@@ -286,9 +286,9 @@ impl Differ {
     fn update(&mut self, chunk: &Chunk, index: usize, sent: Option<Sent<'_>>, compared: &Compared) {
         let key = chunk.key(index);
         self.counted.tally.changed += 1;
-        self.clear_if_flagged(key.as_bytes(), sent.map_or(Flag::default(), |sent| sent.flag));
+        self.clear_if_flagged(key, sent.map_or(Flag::default(), |sent| sent.flag));
         let portion = &mut self.pending;
-        let held = portion.hold(key.as_bytes());
+        let held = portion.hold_key(key);
         let (before, after) = portion.hold_packed(sent.map_or(&[], |sent| sent.digests.0));
         portion.batch.begin(&self.template, key);
         for value in &self.values {
@@ -311,9 +311,9 @@ impl Differ {
         }
     }
 
-    fn clear_if_flagged(&mut self, key: &[u8], flag: Flag) {
+    fn clear_if_flagged(&mut self, key: &str, flag: Flag) {
         if flag != Flag::default() {
-            let held = self.pending.hold(key);
+            let held = self.pending.hold_key(key);
             self.pending.note_cleared(held);
         }
     }

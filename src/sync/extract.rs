@@ -1,6 +1,6 @@
 //! Reads the source, compares, and hands portions on; reads on where it was cut off.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -85,6 +85,7 @@ impl Extract {
         seen.total.store(reading.total().map_or(0, |total| total + already), Ordering::Relaxed);
         let hasher = rooms.ledger.hasher().clone();
         let differ = Differ::new(hasher, lease.number, &rooms.sync, plan, limits(rooms));
+        let differ = Arc::new(Mutex::new(differ));
         let (sender, queue) = mpsc::channel(PORTIONS_AHEAD);
         let task = tokio::spawn(reader.read_all(reading, differ, sender, seen.clone()));
         Ok((Self { task: AbortOnDropHandle::new(task) }, Portions { queue, seen }))
@@ -118,7 +119,7 @@ impl Reader {
     async fn read_all(
         mut self,
         mut reading: Reading,
-        mut differ: Differ,
+        differ: Arc<Mutex<Differ>>,
         portions: mpsc::Sender<Portion>,
         seen: Arc<Seen>,
     ) -> Result<(), Stopped> {
@@ -133,19 +134,16 @@ impl Reader {
                 }
             };
             self.patience.restore();
-            let ledger = &self.rooms.ledger;
-            let remembered = persist(&self.claim, || ledger.remembered(self.target, chunk.clone())).await?;
-            let limits = limits(&self.rooms);
-            let (ready, last);
-            (differ, ready, last) = tokio::task::spawn_blocking(move || {
-                let ready = differ.compare(&chunk, &remembered, limits);
-                let last = (0..chunk.len()).rev().find_map(|index| chunk.position(index));
-                (differ, ready, last)
+            let (ledger, limits) = (&self.rooms.ledger, limits(&self.rooms));
+            let (ready, read_now) = persist(&self.claim, || {
+                let differ = differ.clone();
+                ledger.look_up(self.target, chunk.clone(), move |chunk, remembered| {
+                    let mut differ = differ.lock().unwrap_or_else(PoisonError::into_inner);
+                    (differ.compare(chunk, &remembered, limits), differ.counted().tally.customers)
+                })
             })
-            .await
-            .map_err(resume_panic)?;
-            self.last = last.or(self.last);
-            let read_now = differ.counted().tally.customers;
+            .await?;
+            self.last = (0..chunk.len()).rev().find_map(|index| chunk.position(index)).or(self.last);
             seen.customers.store(self.read_before() + read_now, Ordering::Relaxed);
             for portion in ready {
                 if portions.send(portion).await.is_err() {
@@ -154,7 +152,8 @@ impl Reader {
                 }
             }
         }
-        for portion in differ.finish() {
+        let finished = differ.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        for portion in finished {
             if portions.send(portion).await.is_err() {
                 break;
             }
@@ -189,12 +188,5 @@ impl Reader {
         tracing::warn!(run.id = %self.lease.run.id, code = error.code(), wait_secs = wait.as_secs(), "source out of reach");
         let until = self.rooms.clock.now() + wait;
         wait_until(&self.rooms, &self.lease, &self.claim, Phase::Extracting, until).await
-    }
-}
-
-fn resume_panic(joined: tokio::task::JoinError) -> Stopped {
-    match joined.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => Stopped::Draining,
     }
 }

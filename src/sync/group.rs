@@ -15,9 +15,10 @@ use super::push::{Effort, Fate, push};
 use super::receipt::Receipt;
 use super::records::Records;
 use super::speed::Speed;
+use super::verdicts::Verdicts;
 use super::window::Plan;
 use super::{Claim, Rooms, Stopped, shown, wait_until};
-use crate::braze::{Batch, Pushed, Pusher, Stop, Verdict};
+use crate::braze::{Batch, Pushed, Pusher, Stop};
 use crate::config;
 use crate::ledger::{Group, Lease, LedgerError};
 use crate::run::{Phase, Progress};
@@ -70,6 +71,7 @@ struct Groups<'r> {
 struct Answered {
     in_flight: Option<u64>,
     portions: Vec<(Portion, Fate)>,
+    verdicts: Verdicts,
 }
 
 impl<'r> Groups<'r> {
@@ -154,6 +156,7 @@ impl<'r> Groups<'r> {
     fn fly(&mut self, portions: Vec<Portion>, in_flight: Option<u64>) {
         self.under_way += portions.iter().map(|portion| portion.updates() as u64).sum::<u64>();
         let (pusher, claim, halt) = (self.pusher.clone(), self.claim.clone(), self.halt.clone());
+        let attributes = self.names.len();
         let task = tokio::spawn(trace::carried(async move {
             let fates = portions.into_iter().map(async |mut portion| {
                 let fate = push(pusher.clone(), &portion, claim.clone(), halt.clone()).await;
@@ -161,7 +164,9 @@ impl<'r> Groups<'r> {
                 portion.batch = Batch::default();
                 (portion, fate)
             });
-            Answered { in_flight, portions: join_all(fates).await }
+            let portions = join_all(fates).await;
+            // Added up here: whoever records has a group before this one to record meanwhile.
+            Answered { in_flight, verdicts: Verdicts::on(&portions, attributes), portions }
         }));
         self.flying.push_back(AbortOnDropHandle::new(task));
     }
@@ -229,15 +234,15 @@ impl<'r> Groups<'r> {
         next: &[Portion],
     ) -> Result<Option<u64>, Stopped> {
         self.is_broken |= !counts;
-        let Answered { in_flight, mut portions } = answered;
+        let Answered { in_flight, mut portions, verdicts } = answered;
         let updates = portions.iter().map(|(portion, _)| portion.updates() as u64).sum::<u64>();
         self.under_way -= updates;
+        portions.iter().for_each(|(_, fate)| add_effort(self.receipt, fate));
         if counts {
-            for (portion, fate) in &mut portions {
-                account(self.receipt, portion, fate);
+            self.receipt.add_verdicts(&verdicts);
+            for counted in portions.iter_mut().filter_map(|(portion, _)| portion.counted.take()) {
+                self.receipt.count(counted);
             }
-        } else {
-            portions.iter().for_each(|(_, fate)| add_effort(self.receipt, fate));
         }
         self.receipt.sum_up(&self.names);
         let progress = self.progress();
@@ -338,22 +343,6 @@ where
                 }
             }
             other => return Ok(other?),
-        }
-    }
-}
-
-fn account(receipt: &mut Receipt, portion: &mut Portion, fate: &Fate) {
-    add_effort(receipt, fate);
-    if let Some(counted) = portion.counted.take() {
-        receipt.count(counted);
-    }
-    if let Fate::Answered(pushed) = fate {
-        for (change, verdict) in portion.changes.iter().zip(&pushed.verdicts) {
-            match verdict {
-                Verdict::Accepted => receipt.add_accepted(portion.attributes(change)),
-                Verdict::Rejected(_) => receipt.add_rejected(),
-                Verdict::Unknown => receipt.add_unknown(),
-            }
         }
     }
 }

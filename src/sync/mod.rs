@@ -21,6 +21,7 @@ mod records;
 mod resend;
 mod speed;
 mod stop;
+mod verdicts;
 mod verify;
 mod window;
 

@@ -22,7 +22,8 @@ pub(super) struct Portion {
     pub notes: Notes,
     /// Counts of everything read up to the end of this portion; none where it holds only rows without a key.
     pub counted: Option<Counted>,
-    /// Keys and packed digests.
+    keys: String,
+    /// Packed digests.
     bytes: Vec<u8>,
     /// Attribute indexes.
     attributes: Vec<u16>,
@@ -75,6 +76,7 @@ impl Portion {
         Self {
             batch: self.batch.another(),
             changes: Vec::with_capacity(room(self.changes.len())),
+            keys: String::with_capacity(room(self.keys.len())),
             bytes: Vec::with_capacity(room(self.bytes.len())),
             attributes: Vec::with_capacity(room(self.attributes.len())),
             ..Self::default()
@@ -88,7 +90,7 @@ impl Portion {
 
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.notes.rejections.is_empty()
+        self.keys.is_empty() && self.notes.rejections.is_empty()
     }
 
     /// Whether it holds as many records without a request as it may.
@@ -96,9 +98,15 @@ impl Portion {
         self.notes.rows.len() + self.notes.rejections.len() >= MOST_NOTES
     }
 
-    pub(super) fn hold(&mut self, bytes: &[u8]) -> Range<usize> {
+    pub(super) fn hold_key(&mut self, key: &str) -> Range<usize> {
+        let start = self.keys.len();
+        self.keys.push_str(key);
+        start..self.keys.len()
+    }
+
+    pub(super) fn hold(&mut self, digests: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(digests);
         start..self.bytes.len()
     }
 
@@ -140,18 +148,14 @@ impl Portion {
         self.notes.cleared.push(key);
     }
 
-    fn text(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()]).expect("keys are UTF-8")
-    }
-
     /// The customers it sends.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.changes.iter().map(|change| self.text(&change.key))
+        self.changes.iter().map(|change| &self.keys[change.key.clone()])
     }
 
     /// The key of one customer it sends.
     pub(super) fn key(&self, change: &Change) -> &str {
-        self.text(&change.key)
+        &self.keys[change.key.clone()]
     }
 
     /// The attributes it sends of one customer.
@@ -162,12 +166,12 @@ impl Portion {
     /// The customer's row with (`true`) or without what was sent laid over it.
     pub(super) fn row(&self, change: &Change, with_sent: bool, flag: Flag) -> SentRow<'_> {
         let digests = if with_sent { change.after.clone() } else { change.before.clone() };
-        SentRow { customer_id: self.text(&change.key), digests: &self.bytes[digests], flag }
+        SentRow { customer_id: &self.keys[change.key.clone()], digests: &self.bytes[digests], flag }
     }
 
     pub(super) fn noted_rows(&self) -> impl Iterator<Item = SentRow<'_>> {
         self.notes.rows.iter().map(|(key, digests, flag)| SentRow {
-            customer_id: self.text(key),
+            customer_id: &self.keys[key.clone()],
             digests: &self.bytes[digests.clone()],
             flag: *flag,
         })
@@ -178,13 +182,13 @@ impl Portion {
         names: &'p [String],
     ) -> impl Iterator<Item = NewRejection<'p>> {
         self.notes.rejections.iter().map(|(key, attribute, code)| NewRejection {
-            customer_id: self.text(key),
+            customer_id: &self.keys[key.clone()],
             attribute: attribute.map(|index| names[usize::from(index)].as_str()),
             code: *code,
         })
     }
 
     pub(super) fn noted_cleared(&self) -> impl Iterator<Item = &str> {
-        self.notes.cleared.iter().map(|key| self.text(key))
+        self.notes.cleared.iter().map(|key| &self.keys[key.clone()])
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::portion::Counted;
+use super::verdicts::Verdicts;
 use super::window::Plan;
 use crate::ledger::{Checkpoint, Lease};
 use crate::run::{DataPoints, ForecastValues, Points, Tally};
@@ -82,22 +83,14 @@ impl Receipt {
         self.pushed.bytes_sent += bytes_sent;
     }
 
-    /// Counts one accepted customer and the attributes it was sent.
-    pub(super) fn add_accepted(&mut self, attributes: &[u16]) {
-        self.pushed.accepted += 1;
-        for attribute in attributes {
-            self.pushed_points[usize::from(*attribute)] += 1;
+    /// Adds the verdicts on a group.
+    pub(super) fn add_verdicts(&mut self, verdicts: &Verdicts) {
+        self.pushed.accepted += verdicts.accepted;
+        self.pushed.rejected += verdicts.rejected;
+        self.pushed.unknown += verdicts.unknown;
+        for (points, values) in self.pushed_points.iter_mut().zip(&verdicts.values) {
+            *points += values;
         }
-    }
-
-    /// Counts one refused customer.
-    pub(super) fn add_rejected(&mut self) {
-        self.pushed.rejected += 1;
-    }
-
-    /// Counts one customer without a verdict.
-    pub(super) fn add_unknown(&mut self) {
-        self.pushed.unknown += 1;
     }
 
     /// Takes over the diff's counts up to a boundary, and its position.

@@ -81,10 +81,10 @@ pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Time) {
     assert_eq!(ledger.flagged(target, 10_000).await.expect("a list").len(), 0);
     assert_eq!(ledger.doubt_in_flight(&lease, target).await.expect("none left"), None);
 
-    let found = ledger.remembered(target, chunk(&["c-9999", "stranger", "", "c-0"])).await.expect("found");
+    let found = ledger.look_up(target, chunk(&["c-9999", "stranger", "", "c-0"]), |_, found| found).await.expect("found");
     let stamp = |index| found.get(index).and_then(|sent| sent.digests.get(1)).map(|stamp| stamp.digest);
     assert_eq!([stamp(0), stamp(1), stamp(2), stamp(3)], [Some(10_000), None, None, Some(1)]);
-    let elsewhere = ledger.remembered(target + 1, chunk(&["c-0"])).await.expect("found");
+    let elsewhere = ledger.look_up(target + 1, chunk(&["c-0"]), |_, found| found).await.expect("found");
     assert!(elsewhere.get(0).is_none(), "another workspace knows nothing of it");
 
     let known = ledger.customer(target, "c-7").await.expect("a ledger").expect("a customer");
@@ -109,7 +109,7 @@ pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, time: &Time) {
     let mut doubted = ledger.flagged(target, 9).await.expect("a list");
     doubted.sort();
     assert_eq!(doubted, ["c-\"2\"\n", "c-1"]);
-    let found = ledger.remembered(target, chunk(&["c-1", "c-\"2\"\n"])).await.expect("found");
+    let found = ledger.look_up(target, chunk(&["c-1", "c-\"2\"\n"]), |_, found| found).await.expect("found");
     let (first, second) = (found.get(0).expect("known"), found.get(1).expect("known"));
     assert!(first.flag.in_doubt && second.flag.in_doubt);
     assert_eq!(first.digests.get(0).map(|stamp| stamp.digest), Some(5), "what was known stays");
