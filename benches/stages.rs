@@ -173,9 +173,9 @@ fn look_up(bencher: Bencher<'_, '_>, one_in: u32) {
         runtime.block_on(record(&ledger, &lease, target, &keys));
     }
     let chunk = Arc::new(chunk_of((0..CHUNK).map(|number| number * one_in % 200_000)));
-    bencher
-        .counter(ItemsCount::new(CHUNK))
-        .bench(|| runtime.block_on(ledger.look_up(target, chunk.clone(), |_, found| found)).expect("looked up"));
+    bencher.counter(ItemsCount::new(CHUNK)).bench(|| {
+        runtime.block_on(ledger.look_up(target, chunk.clone(), |_, found| found)).expect("looked up")
+    });
     runtime.block_on(ledger.close());
 }
 

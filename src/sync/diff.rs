@@ -177,13 +177,7 @@ impl Differ {
     }
 
     /// Leaves in `self.values` what has to go.
-    fn compare_values(
-        &mut self,
-        chunk: &Chunk,
-        index: usize,
-        key: &str,
-        sent: Option<Sent<'_>>,
-    ) -> Compared {
+    fn compare_values(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) -> Compared {
         let in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
         let everything = in_doubt || self.forced.covers(key.as_bytes());
         let digests = sent.map_or(Digests(&[]), |sent| sent.digests);

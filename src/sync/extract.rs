@@ -1,7 +1,7 @@
 //! Reads the source, compares, and hands portions on; reads on where it was cut off.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;

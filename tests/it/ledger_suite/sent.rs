@@ -81,7 +81,10 @@ pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Time) {
     assert_eq!(ledger.flagged(target, 10_000).await.expect("a list").len(), 0);
     assert_eq!(ledger.doubt_in_flight(&lease, target).await.expect("none left"), None);
 
-    let found = ledger.look_up(target, chunk(&["c-9999", "stranger", "", "c-0"]), |_, found| found).await.expect("found");
+    let found = ledger
+        .look_up(target, chunk(&["c-9999", "stranger", "", "c-0"]), |_, found| found)
+        .await
+        .expect("found");
     let stamp = |index| found.get(index).and_then(|sent| sent.digests.get(1)).map(|stamp| stamp.digest);
     assert_eq!([stamp(0), stamp(1), stamp(2), stamp(3)], [Some(10_000), None, None, Some(1)]);
     let elsewhere = ledger.look_up(target + 1, chunk(&["c-0"]), |_, found| found).await.expect("found");
