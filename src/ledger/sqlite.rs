@@ -282,6 +282,16 @@ async fn applied(writer: &SqlitePool) -> Result<Vec<i64>, LedgerError> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_library_keeps_a_page_cache_for_each_connection_and_loads_nothing() {
+        let memory = rusqlite::Connection::open_in_memory().expect("memory");
+        for option in ["ENABLE_MEMORY_MANAGEMENT", "ENABLE_LOAD_EXTENSION", "ENABLE_API_ARMOR"] {
+            let asked = "select sqlite_compileoption_used(?1)";
+            let is_used: bool = memory.query_row(asked, [option], |row| row.get(0)).expect("asked");
+            assert!(!is_used, "{option}: see LIBSQLITE3_FLAGS in .cargo/config.toml");
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn what_a_statement_may_take_back_is_no_file() {
         let folder = tempfile::tempdir().expect("a temp dir");
