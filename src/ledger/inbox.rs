@@ -131,10 +131,6 @@ impl Clerk {
         let recorded: Vec<Recorded> =
             judged.map(|(delivery, is_fresh)| answer(delivery, is_fresh, &runs, &known)).collect();
         count_repeats(&mut tx, deliveries, &recorded).await.map_err(during)?;
-        for queued in runs.values() {
-            tx.tell(queued.run_id);
-            tx.ring();
-        }
         // Whether a commit stands whose answer is lost shows when the sender comes again: as a duplicate, or as new.
         tx.commit("record deliveries").await?;
         Ok(Some(recorded))

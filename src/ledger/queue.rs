@@ -82,8 +82,6 @@ impl Ledger {
         if let Some(idempotency) = &run.idempotency {
             super::idempotency::remember(&mut tx, idempotency, &queued, now).await?;
         }
-        tx.tell(queued.run_id);
-        tx.ring();
         tx.commit("enqueue").await?;
         Ok(queued)
     }
@@ -153,8 +151,8 @@ impl Ledger {
     }
 }
 
-/// Joins the queued run of the sync, or queues a new one. `model` is the callback's, if one asks; the run goes on with
-/// the trace of the first who has one.
+/// Joins the queued run of the sync, or queues a new one, and tells of it. `model` is the callback's, if one asks; the
+/// run goes on with the trace of the first who has one.
 pub(super) async fn join_or_queue(
     tx: &mut Tx,
     run: &NewRun,
@@ -168,6 +166,11 @@ pub(super) async fn join_or_queue(
             None => insert(tx, run, model, traceparent.as_deref(), now).await?,
         };
         if let Some(queued) = queued {
+            tx.tell(queued.run_id);
+            // Whoever queued the run rang for it: a burst of callbacks has workers, of all replicas, look once.
+            if !queued.coalesced {
+                tx.ring();
+            }
             return Ok(queued);
         }
     }

@@ -169,9 +169,7 @@ impl Ledger {
         }
         if let Some(run) = run {
             let now = tx.now("take a slot").await?;
-            let queued = join_or_queue(&mut tx, &run, None, None, now).await?;
-            tx.tell(queued.run_id);
-            tx.ring();
+            join_or_queue(&mut tx, &run, None, None, now).await?;
         }
         tx.commit("take a slot").await?;
         Ok(true)

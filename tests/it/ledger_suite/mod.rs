@@ -26,7 +26,7 @@ macro_rules! told_by {
                 a_run_shows_its_newest_hundred_deliveries,
                 one_id_with_two_bodies_at_once_is_one_run_and_conflicts, deliveries_of_one_kind_are_listed_alone;
             queue: triggers_join_the_queued_run_and_widen_it, chosen_customers_gather_and_survive_a_retrigger,
-                nothing_joins_a_run_that_was_claimed,
+                nothing_joins_a_run_that_was_claimed, workers_are_rung_for_a_new_run_and_not_when_one_is_joined,
                 whoever_joined_in_a_race_is_covered_by_the_claim, plans_stand_outside_the_queue,
                 an_idempotency_key_finds_its_run_for_a_day, a_hundred_requests_with_one_key_are_one_run,
                 a_run_nobody_has_is_cancelled_at_once, a_paused_sync_starts_nothing_new,

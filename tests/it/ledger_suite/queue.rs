@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
-use futures_util::future::{join, join_all};
+use futures_util::future::{FutureExt, join, join_all};
 use peak_braze::ledger::{Ledger, LedgerError, NewRun, RunFilter};
 use peak_braze::run::{Mode, Run, RunId, RunState};
 
@@ -55,6 +55,24 @@ pub async fn chosen_customers_gather_and_survive_a_retrigger(ledger: &Ledger, _:
     let unknown = RunId::new(start());
     let missing = ledger.retrigger(unknown, None, None).await;
     assert!(matches!(missing, Err(LedgerError::NoSuchRun(id)) if id == unknown));
+}
+
+pub async fn workers_are_rung_for_a_new_run_and_not_when_one_is_joined(ledger: &Ledger, _: &Time) {
+    let wake = ledger.wake();
+    let rings = async |id: &str| {
+        let rung = wake.notified();
+        deliver(ledger, id).await;
+        rung.now_or_never().is_some()
+    };
+    assert!(rings("evt-1").await);
+    let mut joined = 0;
+    for id in ["evt-2", "evt-3", "evt-4"] {
+        joined += u32::from(rings(id).await);
+    }
+    // Who listens for other replicas rings once when it begins to, which may be now.
+    assert!(joined <= 1, "{joined} of 3 rang");
+    claim(ledger).await;
+    assert!(rings("evt-5").await, "a follow-up");
 }
 
 pub async fn nothing_joins_a_run_that_was_claimed(ledger: &Ledger, _: &Time) {
