@@ -1,38 +1,32 @@
 //! Callbacks acknowledged per second over 64 connections, each durable before it is answered: the service, beside the
 //! same ledger with one commit per request, a bare receiver that does nothing but verify, insert and commit, a bare
 //! receiver that shares commits, FastAPI, and the same service with its ledger on PostgreSQL, alone and as two replicas.
-//! They take turns in one run; medians and their ratios count.
+//! Each is a process of its own, as is whoever posts. They take turns in one run; medians and their ratios count.
 //!
 //! `cargo bench --bench callbacks` · `cargo bench --bench callbacks -- service "bare receiver, shared commits"` for some
 
-#[path = "callbacks/fast_api.rs"]
-mod fast_api;
+#[path = "callbacks/bare.rs"]
+mod bare;
 #[path = "callbacks/group_commit.rs"]
 mod group_commit;
 #[path = "../tests/it/support/postgres.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod postgres;
+#[path = "callbacks/receiver.rs"]
+mod receiver;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
-use peak_braze::app::{App, Options};
-use peak_braze::callback::{self, Verifier};
+use peak_braze::callback;
 use peak_braze::clock::Clock;
-use peak_braze::config;
-use peak_braze::ledger::{Decision, Ledger, NewDelivery};
-use peak_braze::run::Model;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use receiver::Receiver;
 
 /// The service's own, as shipped.
 #[global_allocator]
@@ -42,6 +36,7 @@ const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const TOKEN: &str = "a-token-of-twenty-four-bytes-or-more";
 const BODY: &str =
     r#"{"type":"model.run.completed","timestamp":"2026-11-01T00:00:00Z","data":{"model":"churn"}}"#;
 
@@ -73,39 +68,35 @@ updated_at = "updated_at"
 
 #[tokio::main]
 async fn main() {
-    let folder = tempfile::tempdir().expect("a temp dir");
-    let files = [
-        ("token", "a-token-of-twenty-four-bytes-or-more"),
-        ("braze", "the-rest-api-key-of-a-workspace"),
-        ("callback", SECRET),
-        ("c.toml", CONFIG),
-    ];
-    for (name, text) in files {
-        std::fs::write(folder.path().join(name), text).expect("a file");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // The bare receivers are this very file, started anew.
+    if let [program, folder] = arguments.as_slice()
+        && let Some(router) = bare::router(program, Path::new(folder)).await
+    {
+        return bare::serve(router).await;
     }
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = Options { clock: Clock::system(), serve: true, listen: Some(listen), plans_only: false };
-    let app = App::start(&folder.path().join("c.toml"), options).await.expect("the app starts");
-    // Runs are not what is measured: they wait.
-    app.ledger().set_paused("predictions", true).await.expect("paused");
-    let service = app.addr().expect("it serves");
-    let fast_api = fast_api::FastApi::start(folder.path(), SECRET);
+    let folder = tempfile::tempdir().expect("a temp dir");
     // As a real server: a commit is on disk before it is answered.
     let cluster = postgres::Postgres::start_with("-c fsync=on -c autovacuum=on");
-    let replicas = [on_postgres(folder.path(), &cluster).await, on_postgres(folder.path(), &cluster).await];
-    let [first, second] = [&replicas[0], &replicas[1]].map(|app| app.addr().expect("it serves"));
+    write_configs(folder.path(), &cluster.url());
+    let service = |config: &str| Receiver::service(&folder.path().join(config));
+    let bare = |program: &str| Receiver::bare(program, folder.path());
+    let on_sqlite = service("sqlite.toml");
+    let replicas = [service("postgres.toml"), service("postgres.toml")];
+    let bare_ones = [bare(bare::SAME_LEDGER), bare(bare::ALONE), bare(bare::SHARED)];
+    let fast_api = Receiver::fast_api(folder.path());
     let mut receivers = vec![
-        ("service", vec![service]),
-        ("same ledger, one commit per request", vec![one_at_a_time(folder.path()).await]),
-        ("bare receiver, one commit per request", vec![bare_receiver(folder.path()).await]),
-        ("bare receiver, shared commits", vec![group_commit::start(folder.path()).await]),
-        ("service, ledger on PostgreSQL", vec![first]),
-        ("two replicas, ledger on PostgreSQL", vec![first, second]),
+        ("service", vec![on_sqlite.addr]),
+        ("same ledger, one commit per request", vec![bare_ones[0].addr]),
+        ("bare receiver, one commit per request", vec![bare_ones[1].addr]),
+        ("bare receiver, shared commits", vec![bare_ones[2].addr]),
+        ("service, ledger on PostgreSQL", vec![replicas[0].addr]),
+        ("two replicas, ledger on PostgreSQL", replicas.iter().map(|replica| replica.addr).collect()),
     ];
     receivers
         .extend(fast_api.iter().map(|fast_api| ("FastAPI, one commit per request", vec![fast_api.addr])));
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
-    receivers.retain(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name));
+    let wanted: Vec<&String> = arguments.iter().filter(|name| !name.starts_with("--")).collect();
+    receivers.retain(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| *one == name));
     assert!(!receivers.is_empty(), "nobody is called {wanted:?}");
 
     let mut measured: Vec<Vec<Measured>> = receivers.iter().map(|_| Vec::new()).collect();
@@ -120,90 +111,21 @@ async fn main() {
         let p99 = ratio(&measured[0], theirs, |measured| measured.p99_ms);
         println!("{name:<39} {}   {speed:>5.2} x, {p99:>5.2} x", Measured::median(theirs));
     }
-    app.drain().await;
-    for replica in replicas {
-        replica.drain().await;
+}
+
+/// Of the service, with its ledger here and there.
+fn write_configs(folder: &Path, postgres: &str) {
+    let elsewhere = format!("url = \"{postgres}\"\ndigest_key = \"file:braze\"");
+    let files = [
+        ("token", TOKEN),
+        ("braze", "the-rest-api-key-of-a-workspace"),
+        ("callback", SECRET),
+        ("sqlite.toml", CONFIG),
+        ("postgres.toml", &CONFIG.replace("url = \"sqlite://ledger.db\"", &elsewhere)),
+    ];
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).expect("a file");
     }
-}
-
-/// The same service with its ledger there.
-async fn on_postgres(folder: &Path, cluster: &postgres::Postgres) -> App {
-    let ledger = format!("url = \"{}\"\ndigest_key = \"file:braze\"", cluster.url());
-    let config = CONFIG.replace("url = \"sqlite://ledger.db\"", &ledger);
-    std::fs::write(folder.join("postgres.toml"), config).expect("a file");
-    let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let options = Options { clock: Clock::system(), serve: true, listen, plans_only: false };
-    let app = App::start(&folder.join("postgres.toml"), options).await.expect("the app starts");
-    app.ledger().set_paused("predictions", true).await.expect("paused");
-    app
-}
-
-/// The service's own ledger, recording one delivery at a time: what it would be without shared commits.
-async fn one_at_a_time(folder: &Path) -> SocketAddr {
-    let url = format!("sqlite://{}", folder.join("alone.db").display());
-    let settings = config::Ledger { url, ..config::Ledger::default() };
-    let ledger = Ledger::open(&settings, Clock::system()).await.expect("a ledger");
-    let state = Arc::new((verifier(folder), tokio::sync::Mutex::new(ledger), Clock::system()));
-    let receive = async |State(state): State<Arc<(Verifier, tokio::sync::Mutex<Ledger>, Clock)>>,
-                         headers: HeaderMap,
-                         body: Bytes| {
-        let now = state.2.now();
-        let Ok(verified) = state.0.verify(&headers, &body, now) else { return StatusCode::UNAUTHORIZED };
-        let delivery = NewDelivery {
-            sync: "predictions".to_owned(),
-            delivery_id: verified.delivery_id,
-            body_digest: [0; 32],
-            received_at: now,
-            event_type: "model.run.completed".to_owned(),
-            secret: 0,
-            decision: Decision::Run,
-            model: Model::default(),
-        };
-        state.1.lock().await.record_delivery(delivery).await.expect("recorded");
-        StatusCode::ACCEPTED
-    };
-    serve(Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state)).await
-}
-
-/// Verifies, inserts, commits, answers: nothing else.
-async fn bare_receiver(folder: &Path) -> SocketAddr {
-    let ledger = rusqlite::Connection::open(folder.join("bare.db")).expect("a file");
-    ledger
-        .execute_batch(
-            "pragma journal_mode = wal; pragma synchronous = full;
-             create table deliveries (id text primary key, body blob) without rowid;",
-        )
-        .expect("a table");
-    let state = Arc::new((verifier(folder), Mutex::new(ledger), Clock::system()));
-    let receive = async |State(state): State<Arc<(Verifier, Mutex<rusqlite::Connection>, Clock)>>,
-                         headers: HeaderMap,
-                         body: Bytes| {
-        let Ok(verified) = state.0.verify(&headers, &body, state.2.now()) else {
-            return StatusCode::UNAUTHORIZED;
-        };
-        let insert = move || {
-            let ledger = state.1.lock().expect("unpoisoned");
-            ledger
-                .prepare_cached("insert into deliveries values (?1, ?2)")
-                .and_then(|mut insert| insert.execute(rusqlite::params![verified.delivery_id, &body[..]]))
-        };
-        tokio::task::spawn_blocking(insert).await.expect("no panic").expect("inserted");
-        StatusCode::ACCEPTED
-    };
-    serve(Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state)).await
-}
-
-fn verifier(folder: &Path) -> Verifier {
-    let secret = folder.join("callback");
-    let callback = toml::from_str::<config::Callback>(&format!("secrets = [\"file:{}\"]", secret.display()));
-    Verifier::new(&callback.expect("settings")).expect("a key")
-}
-
-async fn serve(router: Router) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let addr = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    addr
 }
 
 /// The median of the rounds' ratios.

@@ -1,7 +1,6 @@
 //! The bare receiver that shares commits: axum and one writer, nothing else. It verifies nothing, queues no run and
 //! finds no duplicate by itself; a full queue or a failing disk is not provided for.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use axum::Router;
@@ -20,8 +19,8 @@ struct Arrived {
     committed: oneshot::Sender<()>,
 }
 
-/// Starts it on a free port.
-pub async fn start(folder: &Path) -> SocketAddr {
+/// What it answers with.
+pub fn receiver(folder: &Path) -> Router {
     let ledger = rusqlite::Connection::open(folder.join("group.db")).expect("a file");
     ledger
         .execute_batch(
@@ -38,7 +37,7 @@ pub async fn start(folder: &Path) -> SocketAddr {
         is_committed.await.expect("committed");
         StatusCode::ACCEPTED
     };
-    crate::serve(Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(sender)).await
+    Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(sender)
 }
 
 fn write(ledger: &rusqlite::Connection, mut arrived: mpsc::Receiver<Arrived>) {

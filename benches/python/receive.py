@@ -1,6 +1,6 @@
 """A callback receiver as it is usually written: FastAPI, SQLite with synchronous=FULL, a commit for each callback.
 
-receive.py DATABASE SECRET prints the port it listens on.
+receive.py DATABASE SECRET prints where it listens.
 """
 
 import base64
@@ -43,6 +43,6 @@ async def receive(request: Request) -> Response:
 
 
 listener = socket.create_server(("127.0.0.1", 0))
-print(listener.getsockname()[1], flush=True)
+print(f"127.0.0.1:{listener.getsockname()[1]}", flush=True)
 server = uvicorn.Server(uvicorn.Config(app, loop="uvloop", http="httptools", access_log=False, log_level="error"))
 server.run(sockets=[listener])
