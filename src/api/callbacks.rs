@@ -20,7 +20,6 @@ use utoipa::ToSchema;
 
 use super::document::{CallbackProblems, TAG_CALLBACKS};
 use super::extract::{Raw, Segment};
-use super::measure;
 use super::problem::{Code, Problem};
 use super::state::{Api, Shared, traceparent};
 use crate::callback::{self, Callback, Verified};
@@ -31,9 +30,6 @@ use crate::telemetry::trace;
 
 /// RFC 9110 §11.6.1 wants a challenge with every 401.
 const CHALLENGE: &str = "Signature realm=\"peak-braze\"";
-
-/// The label of callbacks for syncs that are not in the config: their names are the sender's.
-const NO_SYNC: &str = "unknown";
 
 /// What a callback is answered once it is recorded.
 #[derive(Serialize, ToSchema)]
@@ -91,8 +87,7 @@ pub(super) struct CallbackBody {
 pub(super) async fn receive(
     State(api): State<Arc<Api>>,
     Segment(sync): Segment<String>,
-    headers: HeaderMap,
-    Raw(body): Raw,
+    Raw { headers, body }: Raw,
 ) -> Response {
     let (began, shared) = (Instant::now(), api.shared());
     let arrival = Arrival { api: &api, shared: &shared, sync: &sync, received_at: api.setup.clock.now() };
@@ -100,8 +95,8 @@ pub(super) async fn receive(
         Ok(Acked { outcome, reason, response }) => (outcome, reason, response),
         Err(Failed { outcome, reason, problem }) => (outcome, reason, problem.into_response()),
     };
-    let label = if shared.syncs.contains_key(&sync) { &sync } else { NO_SYNC };
-    measure::callback(label, outcome, reason, began);
+    let counts = shared.syncs.get(&sync).map_or(&api.strangers, |endpoint| &endpoint.counts);
+    counts.answered((outcome, reason), began);
     response
 }
 
@@ -178,12 +173,13 @@ impl Arrival<'_> {
     }
 
     fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(&config::Callback, Verified), Failed> {
-        let endpoint = self.shared.syncs.get(self.sync).and_then(|sync| sync.callback.as_ref());
-        let verifier = endpoint.map_or(&self.api.dummy, |(_, verifier)| verifier);
+        let endpoint = self.shared.syncs.get(self.sync);
+        let endpoint = endpoint.and_then(|sync| Some((&sync.counts, sync.callback.as_ref()?)));
+        let verifier = endpoint.map_or(&self.api.dummy, |(_, (_, verifier))| verifier);
         let verified = verifier.verify(headers, body, self.received_at);
         match (verified, endpoint) {
-            (Ok(verified), Some((settings, _))) => {
-                measure::verified(self.sync, verified.secret, verified.signed_at, self.received_at);
+            (Ok(verified), Some((counts, (settings, _)))) => {
+                counts.verified(verified.secret, verified.signed_at, self.received_at);
                 Ok((settings, verified))
             }
             (Err(refusal), Some(_)) => {

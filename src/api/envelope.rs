@@ -1,13 +1,15 @@
 //! What every request and response has in common: an id, a count, headers, and no method we do not know.
 
-use axum::extract::{MatchedPath, Request};
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::measure;
+use super::measure::Requests;
 use super::problem::{Code, Problem};
 
 /// The request's id: the caller's, if it is plain, else one of ours.
@@ -17,11 +19,11 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const MAX_ID_BYTES: usize = 64;
 
 /// Gives the request an id, its problem that id as `instance`, and the response the headers all have.
-pub(super) async fn wrap(request: Request, next: Next) -> Response {
+pub(super) async fn wrap(State(requests): State<Arc<Requests>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(&request);
     let method = known_method(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = match *request.method() {
         Method::TRACE | Method::CONNECT => refused_method(),
         _ => next.run(request).await,
@@ -29,7 +31,8 @@ pub(super) async fn wrap(request: Request, next: Next) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = with_instance(problem, &id, response);
     }
-    measure::request(route, method, response.status().as_u16(), began);
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    requests.answered(route, method, response.status().as_u16(), began.elapsed());
     finish(response, &id)
 }
 

@@ -15,8 +15,11 @@ use super::state::Api;
 /// Longest word about what is wrong with a request that is sent back.
 const MAX_DETAIL_CHARS: usize = 200;
 
-/// A request's body as it came: counted, timed, never decoded.
-pub(super) struct Raw(pub(super) Bytes);
+/// A request's body as it came: counted, timed, never decoded. And what stands around it.
+pub(super) struct Raw {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
 
 /// A JSON body of known shape, with the bytes it was read from; an empty body is an empty object.
 pub(super) struct Typed<T> {
@@ -41,7 +44,7 @@ impl FromRequest<Arc<Api>> for Raw {
         refuse_announced(&parts.headers, limit_bytes)?;
         let read = Limited::new(body, limit_bytes).collect();
         match tokio::time::timeout(api.setup.limits.body_timeout, read).await {
-            Ok(Ok(body)) => Ok(Self(body.to_bytes())),
+            Ok(Ok(body)) => Ok(Self { headers: parts.headers, body: body.to_bytes() }),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(limit_bytes)),
             Ok(Err(_)) => Err(Problem::with(Code::BadRequest, "the body broke off")),
             Err(_) => Err(Code::BodyTimeout.into()),
@@ -83,7 +86,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Typed<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, api: &Arc<Api>) -> Result<Self, Problem> {
-        let Raw(bytes) = Raw::from_request(request, api).await?;
+        let Raw { body: bytes, .. } = Raw::from_request(request, api).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text).map_err(|error| bad(&error))?;
         Ok(Self { value, bytes })

@@ -34,9 +34,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use axum::response::IntoResponse;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+use measure::Requests;
 
 pub use document::{openapi, openapi_json};
 pub use limits::Limits;
@@ -45,19 +48,27 @@ pub use state::{Api, ApiError, OnTrigger, Setup};
 
 /// Every route of the API, the reference and the probes.
 pub fn router(api: Arc<Api>) -> Router {
-    joined(api, Router::new())
+    joined(api, lost(Router::new()))
 }
 
-/// The same, with the routes of a neighbour that share its bounds, ids and counts.
+/// A neighbour's routes, and what whoever asks for anything else is told.
+pub fn lost(neighbour: Router) -> Router {
+    neighbour.fallback(envelope::not_found).method_not_allowed_fallback(envelope::method_not_allowed)
+}
+
+/// The same as [`router`], with what [`lost`] made of a neighbour's routes, which share its bounds, ids and counts.
 pub fn joined(api: Arc<Api>, neighbour: Router) -> Router {
     let (router, _) = routes().split_for_parts();
+    let panicked = |_| problem::Problem::from(problem::Code::Internal).into_response();
+    // In one layer: each takes a route apart and puts it together anew, for every request.
+    let around = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(Arc::<Requests>::default(), envelope::wrap))
+        .layer(CatchPanicLayer::custom(panicked));
     router
+        .method_not_allowed_fallback(envelope::method_not_allowed)
         .with_state(api)
         .merge(neighbour)
-        .fallback(envelope::not_found)
-        .method_not_allowed_fallback(envelope::method_not_allowed)
-        .layer(CatchPanicLayer::custom(|_| problem::Problem::from(problem::Code::Internal).into_response()))
-        .layer(middleware::from_fn(envelope::wrap))
+        .layer(around)
 }
 
 fn routes() -> OpenApiRouter<Arc<Api>> {

@@ -101,7 +101,8 @@ impl Server {
         let open = Connections::new(&self.limits);
         let handler = Handler { router, tls: self.tls, limits: self.limits, shutdown: shutdown.clone() };
         while let Some((stream, slot)) = accept(&self.listener, &open, &shutdown).await {
-            let (handler, hard_stop, peer) = (handler.clone(), hard_stop.clone(), slot.peer());
+            // Of its own: a token that all share is a lock that all take whenever one of them has something to do.
+            let (handler, hard_stop, peer) = (handler.for_one(), hard_stop.child_token(), slot.peer());
             tasks.spawn(async move {
                 tokio::select! {
                     () = hard_stop.cancelled() => {}
@@ -173,6 +174,11 @@ async fn pause(error: &io::Error, shutdown: &CancellationToken) {
 }
 
 impl Handler {
+    /// For another connection.
+    fn for_one(&self) -> Self {
+        Self { shutdown: self.shutdown.child_token(), ..self.clone() }
+    }
+
     async fn connection(self, stream: TcpStream, peer: Peer) {
         let Some(tls) = self.tls.clone() else { return self.http(stream, peer).await };
         let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));

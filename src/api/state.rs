@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::Readiness;
 use super::idempotency::InProgress;
 use super::limits::Limits;
+use super::measure::Callbacks;
 use super::problem::{Code, Problem};
 use crate::access::{Caller, Flood, TokenError, Tokens};
 use crate::callback::{KeyError, Verifier};
@@ -62,8 +63,9 @@ pub struct Api {
     pub(super) setup: Setup,
     /// `[server]`, as of the start.
     pub(super) server: config::Server,
-    /// Stands in for syncs that are not there.
+    /// Stand in for syncs that are not there.
     pub(super) dummy: Verifier,
+    pub(super) strangers: Callbacks,
     pub(super) streams: Arc<Semaphore>,
     pub(super) in_progress: InProgress,
     pub(super) flood: Arc<Flood>,
@@ -84,7 +86,11 @@ pub(super) struct Endpoint {
     pub(super) workspace: String,
     /// None where it takes no callbacks.
     pub(super) callback: Option<(config::Callback, Verifier)>,
+    pub(super) counts: Callbacks,
 }
+
+/// The label of callbacks for syncs that are not in the config: their names are the sender's.
+const NO_SYNC: &str = "unknown";
 
 impl Endpoint {
     fn new(sync: &config::Sync, config: &Config) -> Result<Self, ApiError> {
@@ -93,7 +99,13 @@ impl Endpoint {
             |callback: &config::Callback| Ok((callback.clone(), Verifier::new(callback).map_err(wrong)?));
         let callback = sync.callback.as_ref().map(verifier).transpose()?;
         let workspace = config.destinations.get(&sync.destination).map(|to| to.workspace.clone());
-        Ok(Self { config: sync.clone(), workspace: workspace.unwrap_or_default(), callback })
+        let secrets = callback.as_ref().map_or(0, |(_, verifier): &(_, Verifier)| verifier.secrets());
+        Ok(Self {
+            config: sync.clone(),
+            workspace: workspace.unwrap_or_default(),
+            callback,
+            counts: Callbacks::of(&sync.id, secrets),
+        })
     }
 }
 
@@ -123,6 +135,7 @@ impl Api {
         super::measure::begin();
         Ok(Arc::new(Self {
             dummy: Verifier::dummy(),
+            strangers: Callbacks::of(NO_SYNC, 0),
             streams: Arc::new(Semaphore::new(setup.limits.streams)),
             in_progress: InProgress::default(),
             flood: Arc::new(Flood::new(setup.limits.triggers_per_minute)),

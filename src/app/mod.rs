@@ -132,7 +132,7 @@ impl App {
             tls: self.tls,
         };
         let pages = Pages::new(setup, config)?;
-        let router = pages::with_lost_page(api::joined(api.clone(), pages::router(pages.clone())));
+        let router = api::joined(api.clone(), pages::with_lost_page(api::lost(pages::router(pages.clone()))));
         let served = tokio::spawn(server.serve(router, self.draining.clone()));
         self.api = Some(api);
         self.pages = Some(pages);

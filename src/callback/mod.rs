@@ -74,6 +74,11 @@ impl Verifier {
         Self { scheme, locks, tolerance_secs: 300, opens: false }
     }
 
+    /// How many secrets a signature may be made with.
+    pub fn secrets(&self) -> usize {
+        self.locks.len()
+    }
+
     /// The steps [`Verifier::verify`] goes through, in order.
     pub fn steps(&self) -> &'static [Step] {
         match self.scheme {

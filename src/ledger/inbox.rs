@@ -3,11 +3,12 @@
 mod repeats;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::column::{At, Json, Key};
@@ -15,7 +16,7 @@ use super::dialect::{Text, text};
 use super::postgres::{Session, answered};
 use super::queue::join_or_queue;
 use super::statement::fetch_all;
-use super::store::{Side, Store, Tx};
+use super::store::{Database, Side, Store, Tx};
 use super::{Decision, Enqueued, LedgerError, NewDelivery, NewRun, Recorded};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
 use crate::telemetry::trace;
@@ -36,17 +37,35 @@ const MOST_LOOKS: usize = 32;
 type Arrived = (NewDelivery, Option<String>);
 type Answer = oneshot::Sender<Result<Recorded, LedgerError>>;
 
-/// Takes deliveries to the task that commits them together.
+/// Takes deliveries to the clerk who commits them together.
 pub(super) struct Inbox {
     waiting: Mutex<Option<mpsc::Sender<(Arrived, Answer)>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Closed once the clerk is done.
+    at_work: Mutex<Option<oneshot::Receiver<Infallible>>>,
 }
 
 impl Inbox {
-    pub(super) fn start(store: Arc<Store>) -> Self {
+    /// On SQLite the clerk has a thread of its own: a commit takes several steps, each a hand-over to SQLite's thread
+    /// and back, and as a task the clerk would wait after each for a turn behind all the connections that have something
+    /// to do. A server on the other side of a socket is heard by the tasks' own threads, so there the clerk is a task.
+    ///
+    /// # Errors
+    /// Where the system gives no further thread.
+    pub(super) fn start(store: Arc<Store>) -> io::Result<Self> {
         let (sender, waiting) = mpsc::channel(MOST_WAITING);
-        let clerk = Clerk { store };
-        Self { waiting: Mutex::new(Some(sender)), task: Mutex::new(Some(tokio::spawn(clerk.work(waiting)))) }
+        let (done, at_work) = oneshot::channel();
+        let has_thread = matches!(store.database, Database::Sqlite(_));
+        let work = async move {
+            Clerk { store }.work(waiting).await;
+            drop(done);
+        };
+        if has_thread {
+            let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+            std::thread::Builder::new().name("inbox".to_owned()).spawn(move || clock.block_on(work))?;
+        } else {
+            tokio::spawn(work);
+        }
+        Ok(Self { waiting: Mutex::new(Some(sender)), at_work: Mutex::new(Some(at_work)) })
     }
 
     pub(super) async fn record(&self, delivery: NewDelivery) -> Result<Recorded, LedgerError> {
@@ -60,9 +79,9 @@ impl Inbox {
     /// Commits what waits and takes no more.
     pub(super) async fn close(&self) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            let _ = task.await;
+        let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(at_work) = at_work {
+            let _ = at_work.await;
         }
     }
 }

@@ -112,7 +112,8 @@ impl Ledger {
         let store = Arc::new(Store::new(database, clock.clone()));
         let hasher = digest_key::hasher(settings, &store).await?;
         let ledger = Self(Arc::new(Inner {
-            inbox: inbox::Inbox::start(store.clone()),
+            inbox: inbox::Inbox::start(store.clone())
+                .map_err(|error| LedgerError::during("open")(error.into()))?,
             store,
             hasher,
             clock,
