@@ -28,9 +28,6 @@ const READERS: u32 = 4;
 const CHECKED_BYTES: u64 = 32 * 1024 * 1024;
 /// What the write-ahead log is cut back to once it has been longer.
 const LOG_BYTES: &str = "67108864";
-/// Pages of the log after which a commit copies them back into the file. Four times what SQLite does by itself, so that
-/// pages that change again and again are copied once, and fewer commits wait for it.
-const LOG_PAGES: &str = "4000";
 
 /// What a statement may have to take back is kept in memory: SQLite makes a file of it otherwise, for every statement of
 /// many rows anew. What is as large as the ledger, a copy of it or the sort for an index, goes to disk.
@@ -140,7 +137,6 @@ fn options(path: &Path, is_new: bool) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("secure_delete", "on")
         .pragma("journal_size_limit", LOG_BYTES)
-        .pragma("wal_autocheckpoint", LOG_PAGES)
         .pragma("temp_store", "memory");
     // Set once more it would be written once more, even to a file that is then refused.
     if is_new { options.auto_vacuum(SqliteAutoVacuum::Incremental) } else { options }
