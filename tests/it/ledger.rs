@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use peak_braze::clock::Clock;
 use peak_braze::config;
-use peak_braze::ledger::{Flag, Group, Ledger, LedgerError, NewRejection, NewRun, SentRow};
+use peak_braze::ledger::{Flag, Group, Ledger, LedgerError, NewRejection, NewRun, Recorded, SentRow};
 use peak_braze::run::{Mode, Progress, RunState};
 
 use crate::ledger_suite::{
@@ -62,6 +63,26 @@ impl Bed {
         };
         Self { ledger, time, folder }
     }
+}
+
+/// A commit takes several hand-overs: after each, a task would wait for its turn behind all that connections have to do.
+#[test]
+fn deliveries_are_committed_though_no_task_gets_a_turn() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // Nothing it was given gets a turn but while it is waited on.
+    let (idle, asking) = (runtime(), runtime());
+    let bed = idle.block_on(async {
+        let bed = bed().await;
+        // By the connection that opening it gives back, which takes a turn.
+        deliver(&bed.ledger, "evt-0").await;
+        bed
+    });
+    let recorded = asking.block_on(async {
+        let recording = bed.ledger.record_delivery(delivery("evt-1", 1));
+        tokio::time::timeout(Duration::from_secs(30), recording).await.expect("in time")
+    });
+    assert!(matches!(recorded, Ok(Recorded::Accepted { .. })), "{recorded:?}");
+    idle.block_on(bed.ledger.close());
 }
 
 async fn refusal(opened: Result<Ledger, LedgerError>) -> String {
