@@ -67,13 +67,7 @@ async fn one_at_a_time(folder: &Path) -> Router {
 
 /// Verifies, inserts, commits, answers: nothing else.
 fn bare_receiver(folder: &Path) -> Router {
-    let ledger = rusqlite::Connection::open(folder.join("bare.db")).expect("a file");
-    ledger
-        .execute_batch(
-            "pragma journal_mode = wal; pragma synchronous = full;
-             create table deliveries (id text primary key, body blob) without rowid;",
-        )
-        .expect("a table");
+    let ledger = ledger(&folder.join("bare.db"));
     let state = Arc::new((verifier(folder), Mutex::new(ledger), Clock::system()));
     let receive = async |State(state): State<Arc<(Verifier, Mutex<rusqlite::Connection>, Clock)>>,
                          headers: HeaderMap,
@@ -91,6 +85,18 @@ fn bare_receiver(folder: &Path) -> Router {
         StatusCode::ACCEPTED
     };
     Router::new().route("/v1/callbacks/predictions", post(receive)).with_state(state)
+}
+
+/// The least that keeps a delivery: its id and its body.
+pub fn ledger(path: &Path) -> rusqlite::Connection {
+    let ledger = rusqlite::Connection::open(path).expect("a file");
+    ledger
+        .execute_batch(
+            "pragma journal_mode = wal; pragma synchronous = full;
+             create table deliveries (id text primary key, body blob) without rowid;",
+        )
+        .expect("a table");
+    ledger
 }
 
 fn verifier(folder: &Path) -> Verifier {

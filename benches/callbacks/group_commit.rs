@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bare;
+
 /// Deliveries of one commit at most, as in the service.
 const MOST_TOGETHER: usize = 512;
 
@@ -21,13 +23,7 @@ struct Arrived {
 
 /// What it answers with.
 pub fn receiver(folder: &Path) -> Router {
-    let ledger = rusqlite::Connection::open(folder.join("group.db")).expect("a file");
-    ledger
-        .execute_batch(
-            "pragma journal_mode = wal; pragma synchronous = full;
-             create table deliveries (id text primary key, body blob) without rowid;",
-        )
-        .expect("a table");
+    let ledger = bare::ledger(&folder.join("group.db"));
     let (sender, arrived) = mpsc::channel(4_096);
     std::thread::spawn(move || write(&ledger, arrived));
     let receive = async |State(sender): State<mpsc::Sender<Arrived>>, headers: HeaderMap, body: Bytes| {

@@ -1,5 +1,6 @@
 //! Group commit: whoever waits to record a delivery shares the next transaction, and hears only after its commit.
 
+mod insert;
 mod repeats;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -7,19 +8,18 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::column::{At, Json, Key};
+use super::column::{Json, Key};
 use super::dialect::{Text, text};
-use super::postgres::{Session, answered};
 use super::queue::join_or_queue;
 use super::statement::fetch_all;
-use super::store::{Database, Side, Store, Tx};
+use super::store::{Database, Store, Tx};
 use super::{Decision, Enqueued, LedgerError, NewDelivery, NewRun, Recorded};
 use crate::run::{Mode, RunId, RunState, TriggerKind};
 use crate::telemetry::trace;
+use insert::insert;
 use repeats::count_repeats;
 
 /// Deliveries that may wait for a commit; further ones are told to come again.
@@ -251,88 +251,6 @@ impl Identified {
     fn key(&self) -> (String, String) {
         (self.new.sync.clone(), self.id.clone())
     }
-}
-
-/// Inserts those whose ids are new; gives how many. The unique index decides, not a check.
-async fn insert(
-    tx: &mut Tx,
-    fresh: &[&Identified],
-    runs: &BTreeMap<String, Enqueued>,
-) -> Result<usize, sqlx::Error> {
-    let inserted = match tx.side() {
-        Side::Sqlite(connection) => insert_sqlite(connection, fresh, runs).await?,
-        Side::Postgres(session) => insert_postgres(session, fresh, runs).await?,
-    };
-    Ok(usize::try_from(inserted).expect("no more than were asked for"))
-}
-
-/// By statements of 1, 2, 4 … rows: each is prepared once, however many deliveries come together.
-async fn insert_sqlite(
-    connection: &mut SqliteConnection,
-    fresh: &[&Identified],
-    runs: &BTreeMap<String, Enqueued>,
-) -> Result<u64, sqlx::Error> {
-    const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let (mut rest, mut inserted) = (fresh, 0);
-    while !rest.is_empty() {
-        let (some, others) = rest.split_at(1 << rest.len().ilog2());
-        let statement = format!(
-            "-- inbox::insert
-             insert into deliveries
-               (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, run_id, secret)
-             values {} on conflict do nothing",
-            vec![ROW; some.len()].join(", ")
-        );
-        let mut insert = sqlx::query(AssertSqlSafe(statement));
-        for one in some {
-            let (outcome, reason) = one.outcome();
-            insert = insert
-                .bind(Arc::<str>::from(one.new.sync.as_str()))
-                .bind(Key(one.id.as_str()))
-                .bind(outcome)
-                .bind(one.new.body_digest.to_vec())
-                .bind(At(one.new.received_at))
-                .bind(Key(one.new.event_type.as_str()))
-                .bind(reason)
-                .bind(one.run_of(runs))
-                .bind(one.new.secret);
-        }
-        inserted += insert.execute(&mut *connection).await?.rows_affected();
-        rest = others;
-    }
-    Ok(inserted)
-}
-
-/// In the order of ids: replicas that record the same ones wait for each other in turn, and never in a circle.
-async fn insert_postgres(
-    session: &mut Session,
-    fresh: &[&Identified],
-    runs: &BTreeMap<String, Enqueued>,
-) -> Result<u64, sqlx::Error> {
-    let mut sorted = fresh.to_vec();
-    sorted.sort_by_key(|delivery| (&delivery.new.sync, &delivery.id));
-    let each = || sorted.iter();
-    let (connection, line) = session.parts();
-    let asked = sqlx::query(
-        "-- inbox::insert
-         insert into deliveries
-           (sync, delivery_id, outcome, body_digest, received_at, event_type, reason, run_id, secret)
-         select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::text[],
-           $7::text[], $8::uuid[], $9::bigint[])
-         on conflict do nothing",
-    )
-    .bind(each().map(|one| one.new.sync.as_str()).collect::<Vec<_>>())
-    .bind(each().map(|one| Key(one.id.as_str())).collect::<Vec<_>>())
-    .bind(each().map(|one| one.outcome().0).collect::<Vec<_>>())
-    .bind(each().map(|one| &one.new.body_digest[..]).collect::<Vec<_>>())
-    .bind(each().map(|one| At(one.new.received_at)).collect::<Vec<_>>())
-    .bind(each().map(|one| Key(one.new.event_type.as_str())).collect::<Vec<_>>())
-    .bind(each().map(|one| one.outcome().1).collect::<Vec<_>>())
-    .bind(each().map(|one| one.run_of(runs)).collect::<Vec<_>>())
-    .bind(each().map(|one| i64::from(one.new.secret)).collect::<Vec<_>>())
-    .persistent(false)
-    .execute(connection);
-    answered(line, asked).await.map(|done| done.rows_affected())
 }
 
 /// What an id is known for.

@@ -129,6 +129,8 @@ impl File {
 }
 
 fn options(path: &Path, is_new: bool) -> SqliteConnectOptions {
+    // Pages, and how often the log is copied back, as SQLite has them: with larger ones callbacks are slower by a quarter,
+    // and where it is copied less often, so are the slowest of them (benches/RESULTS.md).
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
