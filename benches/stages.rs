@@ -12,7 +12,7 @@ use peak_braze::callback::{self, Callback, Verifier};
 use peak_braze::clock::Clock;
 use peak_braze::config::{self, Identifier};
 use peak_braze::customer::{
-    Attribute, Chunk, ChunkBuilder, Digests, Hasher, Kind, OnLong, OnNull, Stamp, Value, Zone,
+    Attribute, Chunk, ChunkBuilder, Hasher, Kind, OnLong, OnNull, Packer, Stamp, Value, Zone,
 };
 use peak_braze::ledger::{Checkpoint, Flag, Group, Lease, Ledger, NewRun, SentRow};
 use peak_braze::run::{DataPoints, Mode, Progress, Tally, TriggerKind};
@@ -197,8 +197,9 @@ fn record_group(bencher: Bencher<'_, '_>) {
 }
 
 async fn record(ledger: &Ledger, lease: &Lease, target: i64, keys: &[String]) {
-    let mut digests = Vec::new();
-    (0..9).for_each(|slot| Digests::put(&mut digests, 0, slot, Stamp { digest: 7, run: lease.number }));
+    let (mut packer, mut digests) = (Packer::default(), Vec::new());
+    (0..9).for_each(|slot| packer.put(slot, Stamp { digest: 7, run: lease.number }));
+    packer.pack(&mut digests);
     let flag = Flag { in_doubt: false, rejected: false };
     let sent = keys.iter().map(|key| SentRow { customer_id: key, digests: &digests, flag }).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();

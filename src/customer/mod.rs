@@ -10,11 +10,13 @@ mod encode;
 mod instant;
 mod json;
 mod key;
+mod packed;
 mod value;
 
 pub use chunk::{Cell, Chunk, ChunkBuilder, Customer, Position};
-pub use digest::{Digests, Hasher, SLOT_BYTES, Stamp};
+pub use digest::Hasher;
 pub use encode::{Attribute, Kind, OnLong, OnNull};
 pub use instant::{UpdatedAt, Zone};
 pub use key::{KeyDigits, usable_key};
+pub use packed::{Digests, Packer, Stamp};
 pub use value::{Code, Value};

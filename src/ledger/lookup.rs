@@ -76,7 +76,7 @@ fn look_up(connection: &Connection, target: i64, chunk: &Chunk) -> rusqlite::Res
     let mut remembered = Remembered { bytes: Vec::new(), customers: vec![None; chunk.len()] };
     let transaction = connection.unchecked_transaction()?;
     let mut statement = transaction.prepare_cached(
-        "select customer_id, digests, in_doubt, rejected from sent
+        "select customer_id, packed, in_doubt, rejected from sent
          where target = ?1 and customer_id >= ?2 order by customer_id",
     )?;
     let (mut order, mut reach) = (&order[..], FARTHEST);
@@ -177,7 +177,7 @@ mod tests {
         let connection = Connection::open_in_memory().expect("memory");
         connection
             .execute_batch(
-                "create table sent (target, customer_id text, digests, in_doubt, rejected,
+                "create table sent (target, customer_id text, packed, in_doubt, rejected,
                    primary key (target, customer_id)) without rowid;
                  insert into sent values (1, '0500', x'00', 0, 0), (3, '0500', x'00', 0, 0);",
             )
@@ -219,7 +219,7 @@ mod tests {
             }
             let remembered = look_up(&remembering(&known), 2, &chunk(&asked)).expect("looked up");
             for (index, number) in asked.iter().enumerate() {
-                let found = remembered.get(index).map(|sent| (sent.digests.0.to_vec(), sent.flag.in_doubt));
+                let found = remembered.get(index).map(|sent| (sent.digests.packed().to_vec(), sent.flag.in_doubt));
                 let key = format!("{number:04}").into_bytes();
                 prop_assert_eq!(found, known.contains(number).then_some((key, number % 2 == 1)));
             }

@@ -71,8 +71,8 @@ fn upsert(rows: usize, has_flags: bool) -> String {
     let row = if has_flags { "(?, ?, ?, ?, ?)" } else { "(?, ?, ?, 0, 0)" };
     format!(
         "-- rows::write
-         insert into sent (target, customer_id, digests, in_doubt, rejected) values {}
-         on conflict (target, customer_id) do update set digests = excluded.digests,
+         insert into sent (target, customer_id, packed, in_doubt, rejected) values {}
+         on conflict (target, customer_id) do update set packed = excluded.packed,
            in_doubt = excluded.in_doubt, rejected = excluded.rejected",
         vec![row; rows].join(", ")
     )
@@ -105,9 +105,9 @@ async fn write_postgres(session: &mut Session, target: i64, rows: &[SentRow<'_>]
     let (connection, line) = session.parts();
     let asked = sqlx::query(
         "-- rows::write
-         insert into sent (target, customer_id, digests, in_doubt, rejected)
+         insert into sent (target, customer_id, packed, in_doubt, rejected)
          select $1, * from unnest($2::text[], $3::bytea[], $4::bool[], $5::bool[])
-         on conflict (target, customer_id) do update set digests = excluded.digests,
+         on conflict (target, customer_id) do update set packed = excluded.packed,
            in_doubt = excluded.in_doubt, rejected = excluded.rejected",
     )
     .bind(target)
@@ -131,7 +131,7 @@ pub(super) async fn doubt(tx: &mut Tx, target: i64, run: i64) -> Result<(), sqlx
 async fn doubt_sqlite(connection: &mut SqliteConnection, target: i64, run: i64) -> Result<(), sqlx::Error> {
     let doubted = sqlx::query(concat!(
         "-- rows::doubt
-         insert into sent (target, customer_id, digests, in_doubt)
+         insert into sent (target, customer_id, packed, in_doubt)
          select in_flight.target, key.value, x'', 1
          from in_flight, json_each(cast(in_flight.customers as text)) as key ",
         left_behind!(),
@@ -150,7 +150,7 @@ async fn doubt_postgres(session: &mut Session, target: i64, run: i64) -> Result<
          with behind as (delete from in_flight ",
         left_behind!(),
         " returning in_flight.target, in_flight.customers)
-         insert into sent (target, customer_id, digests, in_doubt)
+         insert into sent (target, customer_id, packed, in_doubt)
          select distinct target, customer collate \"C\" as customer, '\\x'::bytea, true
          from behind, unnest(customers) as customer order by 1, 2
          on conflict (target, customer_id) do update set in_doubt = true"

@@ -25,7 +25,7 @@ pub struct Accepted {
 const ROWS_LOOKED_AT: f64 = 50.0;
 
 const SAMPLE: &str = "-- ledger::sample
-     select customer_id, digests, in_doubt from sent where target = $1 order by random() limit $2";
+     select customer_id, packed, in_doubt from sent where target = $1 order by random() limit $2";
 
 impl Ledger {
     /// So many customers of a target, each as likely as any other. Of a table on PostgreSQL that is large only some
@@ -66,7 +66,7 @@ async fn some_pages(session: &mut Session, target: i64, limit: u32) -> Result<Ve
     }
     let asked = sqlx::query_as(
         "-- ledger::some_pages
-         select customer_id, digests, in_doubt from sent tablesample system ($3) where target = $1
+         select customer_id, packed, in_doubt from sent tablesample system ($3) where target = $1
          order by random() limit $2",
     );
     let asked = asked.bind(target).bind(i64::from(limit)).bind(percent);

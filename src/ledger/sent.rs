@@ -61,7 +61,7 @@ impl Remembered {
     /// What is remembered of the chunk's customer `index`.
     pub fn get(&self, index: usize) -> Option<Sent<'_>> {
         let (start, len, flag) = self.customers[index]?;
-        Some(Sent { digests: Digests(&self.bytes[start as usize..(start + len) as usize]), flag })
+        Some(Sent { digests: Digests::of(&self.bytes[start as usize..(start + len) as usize]), flag })
     }
 }
 
@@ -292,7 +292,7 @@ impl Ledger {
             self.read("read a customer").await?,
             query_as(
                 "-- ledger::customer
-             select digests, in_doubt from sent where target = $1 and customer_id = $2",
+             select packed, in_doubt from sent where target = $1 and customer_id = $2",
                 target,
                 Key(customer_id)
             )
@@ -303,11 +303,12 @@ impl Ledger {
             return Ok(None);
         }
         let (digests, in_doubt) = row.unwrap_or_default();
+        let digests = Digests::of(&digests);
         let mut slots: Vec<(String, usize)> = self.slots(target).await?.into_iter().collect();
         slots.sort();
         let mut attributes = Vec::new();
         for (attribute, slot) in slots {
-            if let Some(stamp) = Digests(&digests).get(slot) {
+            if let Some(stamp) = digests.get(slot) {
                 attributes.push(self.known_attribute(attribute, stamp.run).await?);
             }
         }

@@ -1,11 +1,13 @@
 //! Which values differ from what Braze was last known to accept.
 
+use std::ops::Range;
+
 use super::portion::{Counted, Portion};
 use super::resend::Resend;
 use super::window::{Forced, Plan};
 use crate::braze::Template;
 use crate::config;
-use crate::customer::{Cell, Chunk, Code, Customer, Digests, Hasher, Stamp, UpdatedAt};
+use crate::customer::{Cell, Chunk, Code, Customer, Digests, Hasher, Packer, Stamp, UpdatedAt};
 use crate::ledger::{Flag, Remembered, Sent};
 use crate::run::ForecastValues;
 
@@ -24,6 +26,7 @@ pub(super) struct Differ {
     /// make it longer.
     keyless: Portion,
     ready: Vec<Portion>,
+    packer: Packer,
     values: Vec<Value>,
     /// Attributes of the customer at hand that are in doubt, and of which there is no value to send.
     doubtful: Vec<usize>,
@@ -71,6 +74,7 @@ impl Differ {
             pending: Portion::default(),
             keyless: Portion::default(),
             ready: Vec::new(),
+            packer: Packer::default(),
             values: Vec::with_capacity(names.len()),
             doubtful: Vec::new(),
         }
@@ -162,8 +166,8 @@ impl Differ {
         }
         let held = self.pending.hold_key(key);
         self.pending.note_rejection(held.clone(), None, code);
-        let (digests, flag) = sent.map_or((&[][..], Flag::default()), |sent| (sent.digests.0, sent.flag));
-        let digests = self.pending.hold(digests);
+        let digests = self.pending.hold(known(sent).packed());
+        let flag = sent.map_or(Flag::default(), |sent| sent.flag);
         self.pending.note_row(held, digests, Flag { rejected: true, ..flag });
     }
 
@@ -180,7 +184,7 @@ impl Differ {
     fn compare_values(&mut self, chunk: &Chunk, index: usize, key: &str, sent: Option<Sent<'_>>) -> Compared {
         let in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
         let everything = in_doubt || self.forced.covers(key.as_bytes());
-        let digests = sent.map_or(Digests(&[]), |sent| sent.digests);
+        let digests = known(sent);
         let hasher = self.hasher.customer(key.as_bytes());
         let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
         let mut compared = Compared::default();
@@ -270,8 +274,8 @@ impl Differ {
         let flag_now = Flag { in_doubt: false, rejected: compared.has_invalid };
         if flag != flag_now {
             let held = self.pending.hold_key(key);
-            let digests = self.pending.hold(sent.map_or(&[], |sent| sent.digests.0));
-            self.forget_doubtful(digests.start);
+            self.packer.begin(known(sent));
+            let digests = self.pack();
             self.pending.note_row(held, digests, flag_now);
         }
         self.clear_if_flagged(key, flag);
@@ -283,26 +287,26 @@ impl Differ {
         self.clear_if_flagged(key, sent.map_or(Flag::default(), |sent| sent.flag));
         let portion = &mut self.pending;
         let held = portion.hold_key(key);
-        let (before, after) = portion.hold_packed(sent.map_or(&[], |sent| sent.digests.0));
+        let before = portion.hold(known(sent).packed());
+        self.packer.begin(known(sent));
         portion.batch.begin(&self.template, key);
         for value in &self.values {
             let at = usize::from(value.attribute);
             portion.batch.set(&self.template, at, chunk.json(value.cell).expect("only values are compared"));
-            let stamp = Stamp { digest: value.digest, run: self.run };
-            Digests::put(portion.bytes_mut(), after, self.slots[at], stamp);
+            self.packer.put(self.slots[at], Stamp { digest: value.digest, run: self.run });
         }
         portion.batch.end();
-        self.forget_doubtful(after);
+        let after = self.pack();
         let attributes = self.values.iter().map(|value| value.attribute);
         let was_in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
         self.pending.add_change(held, before, after, attributes, (compared.has_invalid, was_in_doubt));
     }
 
-    /// Of what is in doubt and cannot go again, it is not known what Braze has: the next value goes, whichever it is.
-    fn forget_doubtful(&mut self, start: usize) {
-        for slot in &self.doubtful {
-            Digests::forget(self.pending.bytes_mut(), start, *slot);
-        }
+    /// Holds what the packer has of the customer. Of what is in doubt and cannot go again, it is not known what Braze
+    /// has: the next value goes, whichever it is.
+    fn pack(&mut self) -> Range<usize> {
+        self.doubtful.iter().for_each(|slot| self.packer.forget(*slot));
+        self.pending.hold_packed(&mut self.packer)
     }
 
     fn clear_if_flagged(&mut self, key: &str, flag: Flag) {
@@ -311,4 +315,9 @@ impl Differ {
             self.pending.note_cleared(held);
         }
     }
+}
+
+/// What is remembered of a customer, if anything is.
+fn known(sent: Option<Sent<'_>>) -> Digests<'_> {
+    sent.map_or(Digests::of(&[]), |sent| sent.digests)
 }

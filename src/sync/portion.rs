@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::braze::Batch;
-use crate::customer::{Code, Position};
+use crate::customer::{Code, Packer, Position};
 use crate::ledger::{Flag, NewRejection, SentRow};
 use crate::run::{ForecastValues, Tally};
 
@@ -110,29 +110,23 @@ impl Portion {
         start..self.bytes.len()
     }
 
-    /// Starts a packed blob as a copy of `before`; [`Portion::bytes_mut`] gives what to put stamps into.
-    pub(super) fn hold_packed(&mut self, before: &[u8]) -> (Range<usize>, usize) {
-        let before = self.hold(before);
+    pub(super) fn hold_packed(&mut self, packer: &mut Packer) -> Range<usize> {
         let start = self.bytes.len();
-        self.bytes.extend_from_within(before.clone());
-        (before, start)
-    }
-
-    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        packer.pack(&mut self.bytes);
+        start..self.bytes.len()
     }
 
     pub(super) fn add_change(
         &mut self,
         key: Range<usize>,
         before: Range<usize>,
-        after_start: usize,
+        after: Range<usize>,
         attributes: impl Iterator<Item = u16>,
         (has_invalid, was_in_doubt): (bool, bool),
     ) {
         let first = self.attributes.len();
         self.attributes.extend(attributes);
-        let (after, attributes) = (after_start..self.bytes.len(), first..self.attributes.len());
+        let attributes = first..self.attributes.len();
         self.changes.push(Change { key, before, after, attributes, has_invalid, was_in_doubt });
     }
 

@@ -297,11 +297,33 @@ async fn a_schema_that_only_added_something_is_no_hindrance() {
     bed.ledger.close().await;
     let sql = "alter table runs add column later text; create table later (name text);
                insert into _sqlx_migrations (version, description, success, checksum, execution_time)
-               values (999, 'later', 1, x'00', 0)";
+               values (1999, 'later', 1, x'00', 0)";
     bed.intruder().execute_batch(sql).expect("a later version");
     let older = bed.open().await.expect("an older binary goes on");
     finish(&older, claim(&older).await, RunState::Succeeded).await;
     deliver(&older, "evt-2").await;
+}
+
+/// Before runs were shared, digests stood in another column, twelve bytes for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_version_sent_is_still_known() {
+    let bed = bed().await;
+    let target =
+        bed.ledger.target("predictions", "braze", &["churn", "value"]).await.expect("a target").number;
+    bed.ledger.close().await;
+    let sql = format!(
+        "alter table sent rename column packed to digests;
+         delete from _sqlx_migrations where version >= 1000;
+         insert into sent values ({target}, 'c-2', x'090000000000000004000000080000000000000005000000', 1, 0)"
+    );
+    bed.intruder().execute_batch(&sql).expect("an older version");
+    let ledger = bed.open().await.expect("brought up to date");
+    let known = ledger.customer(target, "c-2").await.expect("read").expect("known");
+    let attributes: Vec<&str> = known.attributes.iter().map(|known| known.attribute.as_str()).collect();
+    assert_eq!((attributes, known.in_doubt), (vec!["churn", "value"], true));
+    ledger.close().await;
+    let older = bed.intruder().prepare("select digests from sent").map(drop);
+    assert!(older.is_err(), "an older binary finds nothing to read amiss");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -254,7 +254,7 @@ async fn a_hold_that_is_told_is_dealt_to_everybody_and_gets_no_shorter() {
 async fn a_sample_of_a_large_table_reads_some_of_it_and_of_a_small_target_all() {
     let bed = bed().await;
     let database = PgPool::connect_lazy(&bed.url).expect("an address");
-    let fill = "insert into peak_braze.sent (target, customer_id, digests)
+    let fill = "insert into peak_braze.sent (target, customer_id, packed)
                   select 1, 'c-' || n, '\\x00'::bytea from generate_series(1, 60000) as n
                   union all select 2, 'd-' || n, '\\x00'::bytea from generate_series(1, 30) as n;
                 analyze peak_braze.sent";

@@ -65,7 +65,7 @@ async fn an_older_version_goes_on_beside_a_newer_and_refuses_one_that_took_somet
     run(
         &postgres,
         "alter table peak_braze.runs add column later text; create table peak_braze.later (name text);
-         insert into peak_braze.migrations (version, description, checksum) values (999, 'later', '')",
+         insert into peak_braze.migrations (version, description, checksum) values (1999, 'later', '')",
     )
     .await;
     assert_eq!(app.deliver_and_finish("evt-1").await.state, RunState::Succeeded);
@@ -73,13 +73,13 @@ async fn an_older_version_goes_on_beside_a_newer_and_refuses_one_that_took_somet
     older.drain().await;
     run(
         &postgres,
-        "insert into peak_braze.migrations (version, description, checksum) values (1000, 'next', '')",
+        "insert into peak_braze.migrations (version, description, checksum) values (2000, 'next', '')",
     )
     .await;
     let before = schema(&postgres).await;
     let told = peak_braze(&app.config_path(), &["migrate"]).await;
     told.ended(1);
-    for words in ["ledger.url", "version 1000", "newer than this binary", "nothing was changed"] {
+    for words in ["ledger.url", "version 2000", "newer than this binary", "nothing was changed"] {
         assert!(told.stderr.contains(words), "{words}: {}", told.stderr);
     }
     assert_eq!(schema(&postgres).await, before);

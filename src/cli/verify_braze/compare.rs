@@ -24,10 +24,11 @@ impl Comparison<'_> {
         report: &mut Report,
     ) {
         report.customer(profiles.is_some());
+        let digests = Digests::of(&accepted.digests);
         let hasher = self.hasher.customer(accepted.customer_id.as_bytes());
         for (at, attribute) in self.attributes.iter().enumerate() {
             let slot = self.target.slots[at];
-            let Some(known) = Digests(&accepted.digests).get(slot) else { continue };
+            let Some(known) = digests.get(slot) else { continue };
             let is_accepted = |json: &[u8]| hasher.digest(slot, json) == known.digest;
             // What was accepted is known only where the source has not moved on since.
             let sent = current.and_then(|values| values[at].as_deref()).filter(|json| is_accepted(json));

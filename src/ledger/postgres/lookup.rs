@@ -31,7 +31,7 @@ impl Server {
             connection.execute(BY_INDEX).await?;
             let mut rows = sqlx::query(
                 "-- lookup::remembered
-                 select place, digests, in_doubt, rejected
+                 select place, packed, in_doubt, rejected
                  from unnest($2::text[]) with ordinality as asked (customer_id, place)
                    join sent on target = $1 and sent.customer_id = asked.customer_id",
             )

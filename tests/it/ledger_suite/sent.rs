@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use peak_braze::customer::{Chunk, ChunkBuilder, Code, Digests, Position, Stamp, Value, Zone};
+use peak_braze::customer::{Chunk, ChunkBuilder, Code, Packer, Position, Stamp, Value, Zone};
 use peak_braze::ledger::{
     Checkpoint, Flag, Group, Lease, Ledger, LedgerError, NewRejection, NewRun, SentRow,
 };
@@ -22,8 +22,9 @@ fn chunk(keys: &[&str]) -> Arc<Chunk> {
 }
 
 fn packed(slot: usize, digest: u64, run: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Digests::put(&mut bytes, 0, slot, Stamp { digest, run });
+    let (mut packer, mut bytes) = (Packer::default(), Vec::new());
+    packer.put(slot, Stamp { digest, run });
+    packer.pack(&mut bytes);
     bytes
 }
 
