@@ -87,6 +87,30 @@ async fn a_snapshot_nobody_takes_from_is_let_go_and_taken_up_after_the_last_key(
     }
 }
 
+/// The nice value of each of this process's threads, with the thread's name.
+/// Source: Linux man-pages, proc_pid_stat(5): the seventeenth field after the name.
+#[cfg(target_os = "linux")]
+fn nice_values() -> Vec<(String, i32)> {
+    let nice = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+        let (name, fields) = stat.split_once('(')?.1.rsplit_once(')')?;
+        Some((name.to_owned(), fields.split_whitespace().nth(16)?.parse().ok()?))
+    };
+    std::fs::read_dir("/proc/self/task").expect("Linux").filter_map(nice).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn reading_gives_way_and_nothing_else_does() {
+    let before = nice_values().into_iter().map(|(_, nice)| nice).min().expect("this thread");
+    let warehouse = warehouse(WAITS, "TEXT PRIMARY KEY", "printf('c-%06d', i)", 20_000);
+    let mut reading = warehouse.source.read(all()).await.expect("opens");
+    let (reads, others): (Vec<_>, Vec<_>) = nice_values().into_iter().partition(|(name, _)| name == "source");
+    assert!(reads.contains(&("source".to_owned(), before + 5)), "{reads:?}");
+    assert!(others.iter().all(|(_, nice)| *nice == before), "{others:?}");
+    read_to_end(&mut reading).await;
+}
+
 #[tokio::test]
 async fn unusable_rows_are_counted_once_however_often_the_snapshot_goes() {
     for key in ["NULL", "' '", "CAST(x'ff' AS TEXT)", "i + 0.5", "x'00'"] {
