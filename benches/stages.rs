@@ -73,7 +73,7 @@ fn read(bencher: Bencher<'_, '_>, customers: u32) {
         Source::open(&config.sources["warehouse"], &config.syncs[0], Clock::system()).expect("a source");
     bencher.counter(ItemsCount::new(customers)).bench(|| {
         runtime.block_on(async {
-            let selection = Selection { rows: Rows::All, after: None };
+            let selection = Selection { rows: Rows::All, after: None, digester: None };
             let mut reading = source.read(selection).await.expect("it reads");
             let mut read = 0;
             while let Some(chunk) = reading.next().await.expect("a chunk") {

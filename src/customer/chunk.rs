@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::key::{KeyDigits, key_text};
-use super::{Attribute, Code, UpdatedAt, Value, Zone};
+use super::{Attribute, Code, Digester, UpdatedAt, Value, Zone};
 
 /// Where one value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct Chunk {
     customers: Vec<Customer>,
     cells: Vec<Cell>,
     width: usize,
+    /// One for each cell, once they are made; zero where there is no value.
+    digests: Vec<u64>,
 }
 
 impl Chunk {
@@ -112,6 +114,24 @@ impl Chunk {
             Cell::Null => Some(b"null"),
             Cell::Absent | Cell::Invalid(_) => None,
         }
+    }
+
+    /// The digests of customer `index`, one per mapped attribute, once they are made; zero where there is no value.
+    pub fn digests(&self, index: usize) -> &[u64] {
+        &self.digests[index * self.width..(index + 1) * self.width]
+    }
+
+    /// Makes the digests: best by whoever read the values, to whom they are at hand.
+    pub fn digest(&mut self, digester: &Digester) {
+        let mut digests = Vec::with_capacity(self.cells.len());
+        for index in 0..self.len() {
+            let hasher = digester.hasher.customer(self.key_bytes(index));
+            let values = self.cells(index).iter().zip(&*digester.slots);
+            let digest =
+                |(cell, slot): (&Cell, &usize)| self.json(*cell).map_or(0, |json| hasher.digest(*slot, json));
+            digests.extend(values.map(digest));
+        }
+        self.digests = digests;
     }
 
     /// Where to read on from after customer `index`.
@@ -186,6 +206,7 @@ impl ChunkBuilder {
             customers: Vec::with_capacity(self.chunk.customers.len() + 1),
             cells: Vec::with_capacity(self.chunk.cells.len() + self.chunk.width),
             width: self.chunk.width,
+            digests: Vec::new(),
         };
         std::mem::replace(&mut self.chunk, fresh)
     }

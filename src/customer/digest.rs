@@ -4,6 +4,7 @@
 //! equal.
 
 use std::hash::Hasher as _;
+use std::sync::Arc;
 
 use siphasher::sip::SipHasher24;
 
@@ -33,6 +34,15 @@ impl Hasher {
         hasher.write(json);
         hasher.finish().max(1)
     }
+}
+
+/// Makes the digests of an attribute's values at its slot.
+#[derive(Clone, Debug)]
+pub struct Digester {
+    /// With the ledger's key.
+    pub hasher: Hasher,
+    /// The slot of each mapped attribute.
+    pub slots: Arc<[usize]>,
 }
 
 impl std::fmt::Debug for Hasher {

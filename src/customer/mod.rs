@@ -14,7 +14,7 @@ mod packed;
 mod value;
 
 pub use chunk::{Cell, Chunk, ChunkBuilder, Customer, Position};
-pub use digest::Hasher;
+pub use digest::{Digester, Hasher};
 pub use encode::{Attribute, Kind, OnLong, OnNull};
 pub use instant::{UpdatedAt, Zone};
 pub use key::{KeyDigits, usable_key};

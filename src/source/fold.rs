@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::customer::{Attribute, Chunk, ChunkBuilder, Position, Value, Zone};
+use crate::customer::{Attribute, Chunk, ChunkBuilder, Digester, Position, Value, Zone};
 
 use super::filter::Filter;
 use super::{CHUNK_BYTES, CHUNK_CUSTOMERS, FIRST_CUSTOMERS};
@@ -84,6 +84,7 @@ pub(super) enum Went {
 pub(super) struct Fold<'s> {
     filter: &'s Filter,
     builder: ChunkBuilder,
+    digester: Option<Digester>,
     /// Customers that fill the chunk at hand.
     most: usize,
     /// An unusable key, and how many of its rows an earlier snapshot handed over.
@@ -98,6 +99,7 @@ impl<'s> Fold<'s> {
         filter: &'s Filter,
         attributes: Arc<[Attribute]>,
         zone: Zone,
+        digester: Option<&Digester>,
         resume: Option<&Resume>,
     ) -> Self {
         let skip = match resume {
@@ -105,7 +107,8 @@ impl<'s> Fold<'s> {
             _ => None,
         };
         let builder = ChunkBuilder::new(attributes, zone);
-        Self { filter, builder, most: FIRST_CUSTOMERS, unusable: skip.clone(), skip }
+        let digester = digester.cloned();
+        Self { filter, builder, digester, most: FIRST_CUSTOMERS, unusable: skip.clone(), skip }
     }
 
     /// Whether the row is asked for and was not handed over before.
@@ -130,7 +133,15 @@ impl<'s> Fold<'s> {
             return None;
         }
         self.most = (self.most * 2).min(CHUNK_CUSTOMERS);
-        Some(self.builder.take())
+        Some(self.take())
+    }
+
+    fn take(&mut self) -> Chunk {
+        let mut chunk = self.builder.take();
+        if let Some(digester) = &self.digester {
+            chunk.digest(digester);
+        }
+        chunk
     }
 
     /// Where to read on so that a row with this key, not yet pushed, is the next.
@@ -163,6 +174,6 @@ impl<'s> Fold<'s> {
 
     /// What is left at the end.
     pub(super) fn finish(mut self) -> Chunk {
-        self.builder.take()
+        self.take()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::customer::Position;
+use crate::customer::{Digester, Position};
 
 /// Which rows to read, and from where on.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Selection {
     pub rows: Rows,
     /// Only customers after this one, in the source's key order.
     pub after: Option<Position>,
+    /// Makes the digests of what is read; none where nobody compares them.
+    pub digester: Option<Digester>,
 }
 
 /// Which rows to read.

@@ -7,14 +7,13 @@ use super::resend::Resend;
 use super::window::{Forced, Plan};
 use crate::braze::Template;
 use crate::config;
-use crate::customer::{Cell, Chunk, Code, Customer, Digests, Hasher, Packer, Stamp, UpdatedAt};
+use crate::customer::{Cell, Chunk, Code, Customer, Digester, Digests, Packer, Stamp, UpdatedAt};
 use crate::ledger::{Flag, Remembered, Sent};
 use crate::run::ForecastValues;
 
 /// Compares customers, in the order read, with what the ledger remembers of them.
 pub(super) struct Differ {
-    hasher: Hasher,
-    slots: Vec<usize>,
+    digester: Digester,
     run: u32,
     forced: Forced,
     resend: Option<Resend>,
@@ -58,13 +57,18 @@ struct Compared {
 }
 
 impl Differ {
-    pub(super) fn new(hasher: Hasher, run: u32, sync: &config::Sync, plan: &Plan, limits: Limits) -> Self {
+    pub(super) fn new(
+        digester: Digester,
+        run: u32,
+        sync: &config::Sync,
+        plan: &Plan,
+        limits: Limits,
+    ) -> Self {
         let names: Vec<&str> = sync.attributes.iter().map(config::Attribute::name).collect();
         let none = vec![0; names.len()];
         let foreseen = vec![ForecastValues::default(); if plan.is_forecast { names.len() } else { 0 }];
         Self {
-            hasher,
-            slots: plan.target.slots.clone(),
+            digester,
             run,
             forced: plan.forced.clone(),
             resend: plan.resend.clone(),
@@ -185,25 +189,23 @@ impl Differ {
         let in_doubt = sent.is_some_and(|sent| sent.flag.in_doubt);
         let everything = in_doubt || self.forced.covers(key.as_bytes());
         let digests = known(sent);
-        let hasher = self.hasher.customer(key.as_bytes());
-        let phase = self.resend.as_ref().map(|_| hasher.digest(usize::MAX, b"resend"));
+        let phase = self.resend.as_ref().map(|_| self.phase(key));
         let mut compared = Compared::default();
         self.values.clear();
         self.doubtful.clear();
-        for (attribute, &cell) in (0_u16..).zip(chunk.cells(index)) {
+        for (attribute, &digest) in (0_u16..).zip(chunk.digests(index)) {
             let at = usize::from(attribute);
-            if let Cell::Invalid(code) = cell {
-                compared.has_invalid = true;
-                self.invalid_value(key, attribute, code);
-            }
-            let Some(json) = chunk.json(cell) else {
+            if digest == 0 {
+                if let Cell::Invalid(code) = chunk.cells(index)[at] {
+                    compared.has_invalid = true;
+                    self.invalid_value(key, attribute, code);
+                }
                 if in_doubt {
-                    self.doubtful.push(self.slots[at]);
+                    self.doubtful.push(self.digester.slots[at]);
                 }
                 continue;
-            };
-            let digest = hasher.digest(self.slots[at], json);
-            match digests.get(self.slots[at]) {
+            }
+            match digests.get(self.digester.slots[at]) {
                 Some(known) if known.digest == digest && known.run == self.run && !in_doubt => {
                     compared.was_sent_by_this_run = true;
                 }
@@ -211,8 +213,8 @@ impl Differ {
                     self.counted.saved[at] += 1;
                 }
                 // NULL where nothing was ever sent: Braze has nothing to forget.
-                None if cell == Cell::Null && !everything => {}
-                _ => self.values.push(Value { attribute, cell, digest }),
+                None if chunk.cells(index)[at] == Cell::Null && !everything => {}
+                _ => self.values.push(Value { attribute, cell: chunk.cells(index)[at], digest }),
             }
         }
         if compared.was_sent_by_this_run {
@@ -227,13 +229,18 @@ impl Differ {
         for value in &self.values {
             let at = usize::from(value.attribute);
             let Some(foreseen) = self.counted.foreseen.get_mut(at) else { return };
-            match (digests.get(self.slots[at]), value.cell) {
+            match (digests.get(self.digester.slots[at]), value.cell) {
                 (Some(known), _) if known.digest == value.digest => foreseen.again += 1,
                 (_, Cell::Null) => foreseen.removed += 1,
                 (None, _) => foreseen.first += 1,
                 (Some(_), _) => foreseen.changed += 1,
             }
         }
+    }
+
+    /// When, within the period, a customer's values are due to be sent again.
+    fn phase(&self, key: &str) -> u64 {
+        self.digester.hasher.customer(key.as_bytes()).digest(usize::MAX, b"resend")
     }
 
     fn is_old(&self, phase: Option<u64>, known: Stamp) -> bool {
@@ -253,7 +260,7 @@ impl Differ {
         for (attribute, cell) in chunk.cells(index).iter().enumerate() {
             let is_value = chunk.json(*cell).is_some();
             let still_goes = self.values.iter().any(|value| usize::from(value.attribute) == attribute);
-            let known = digests.get(self.slots[attribute]);
+            let known = digests.get(self.digester.slots[attribute]);
             if is_value && !still_goes && known.is_some_and(|known| known.run == self.run) {
                 self.counted.sent_before[attribute] += 1;
             }
@@ -293,7 +300,7 @@ impl Differ {
         for value in &self.values {
             let at = usize::from(value.attribute);
             portion.batch.set(&self.template, at, chunk.json(value.cell).expect("only values are compared"));
-            self.packer.put(self.slots[at], Stamp { digest: value.digest, run: self.run });
+            self.packer.put(self.digester.slots[at], Stamp { digest: value.digest, run: self.run });
         }
         portion.batch.end();
         let after = self.pack();

@@ -14,7 +14,7 @@ use super::portion::Portion;
 use super::receipt::Receipt;
 use super::window::Plan;
 use super::{Claim, Rooms, Stopped, wait_until};
-use crate::customer::Position;
+use crate::customer::{Digester, Position};
 use crate::ledger::Lease;
 use crate::run::Phase;
 use crate::source::{Reading, Rows, Selection, SourceError};
@@ -65,6 +65,8 @@ impl Extract {
         plan: &Plan,
         receipt: &mut Receipt,
     ) -> Result<(Self, Portions), Stopped> {
+        let slots = plan.target.slots.as_slice().into();
+        let digester = Digester { hasher: rooms.ledger.hasher().clone(), slots };
         let mut reader = Reader {
             rooms: rooms.clone(),
             lease: lease.clone(),
@@ -72,6 +74,7 @@ impl Extract {
             rows: plan.rows.clone(),
             last: receipt.checkpoint().position.clone(),
             target: plan.target.number,
+            digester: digester.clone(),
             patience: Patience::new(SOURCE_PATIENCE, SOURCE_RETRY),
         };
         let reading = reader.open().await?;
@@ -83,8 +86,7 @@ impl Extract {
         let already = receipt.checkpoint().tally.customers;
         seen.customers.store(already, Ordering::Relaxed);
         seen.total.store(reading.total().map_or(0, |total| total + already), Ordering::Relaxed);
-        let hasher = rooms.ledger.hasher().clone();
-        let differ = Differ::new(hasher, lease.number, &rooms.sync, plan, limits(rooms));
+        let differ = Differ::new(digester, lease.number, &rooms.sync, plan, limits(rooms));
         let differ = Arc::new(Mutex::new(differ));
         let (sender, queue) = mpsc::channel(PORTIONS_AHEAD);
         let task = tokio::spawn(reader.read_all(reading, differ, sender, seen.clone()));
@@ -112,6 +114,7 @@ struct Reader {
     rows: Rows,
     last: Option<Position>,
     target: i64,
+    digester: Digester,
     patience: Patience,
 }
 
@@ -168,7 +171,11 @@ impl Reader {
     /// Opens the source, waiting out what may heal.
     async fn open(&mut self) -> Result<Reading, Stopped> {
         loop {
-            let selection = Selection { rows: self.rows.clone(), after: self.last.clone() };
+            let selection = Selection {
+                rows: self.rows.clone(),
+                after: self.last.clone(),
+                digester: Some(self.digester.clone()),
+            };
             match self.claim.unless_stopped(self.rooms.source.read(selection)).await? {
                 Ok(reading) => return Ok(reading),
                 Err(error) => self.wait_out(error).await?,

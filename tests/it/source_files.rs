@@ -296,7 +296,7 @@ async fn a_copy_goes_with_its_read_and_what_a_dead_process_left_goes_with_the_ne
     let ours: Vec<PathBuf> = copies().difference(&held).cloned().collect();
     assert!(!ours.is_empty());
     drop(reading);
-    assert_eq!(keys_read(&source, Selection { rows: Rows::All, after: None }).await, ["c-1"]);
+    assert_eq!(keys_read(&source, Selection { rows: Rows::All, after: None, digester: None }).await, ["c-1"]);
 }
 
 fn copies() -> HashSet<PathBuf> {

@@ -101,7 +101,7 @@ async fn no_row_can_end_a_read_for_all() {
     let times: Vec<UpdatedAt> = read[0].customers().iter().map(|one| one.updated_at).collect();
     assert_eq!(times[1..4], [UpdatedAt::Endless, UpdatedAt::Unreadable, UpdatedAt::Never]);
     assert_eq!(read[0].customers()[2].bad, Some(Code::BadUpdatedAt));
-    let delta = Selection { rows: since("2026-06-01T00:00:00Z", &[]), after: None };
+    let delta = Selection { rows: since("2026-06-01T00:00:00Z", &[]), after: None, digester: None };
     assert_eq!(keys_read(&source, delta).await, ["b", "c"]);
 }
 
@@ -128,7 +128,7 @@ async fn every_kind_of_time_is_compared_as_an_instant() {
             ))
             .await;
         let source = cluster.open("postgres", "Europe/London", &customers()).expect("sound settings");
-        let delta = Selection { rows: since("2026-07-01T11:00:00Z", &[]), after: None };
+        let delta = Selection { rows: since("2026-07-01T11:00:00Z", &[]), after: None, digester: None };
         assert_eq!(keys_read(&source, delta).await, ["past"], "{kind}");
     }
 }
@@ -226,7 +226,7 @@ async fn a_connection_cut_while_reading_is_told_and_reading_goes_on_elsewhere() 
         }
     };
     assert!(error.is_retryable(), "{error}");
-    let rest = keys_read(&source, Selection { rows: Rows::All, after: last }).await;
+    let rest = keys_read(&source, Selection { rows: Rows::All, after: last, digester: None }).await;
     assert_eq!(read + rest.len(), 20_000);
 }
 

@@ -95,7 +95,7 @@ async fn every_statement_is_one_that_redshift_has() {
     assert_eq!(lines(&source, Rows::All).await, ["a \"low\" [1]", "b  \"high\" null"]);
     let also = since("2026-01-02T09:00:00.000001Z", &["b "]);
     let after = chunks(&source, all()).await[0].position(0);
-    assert_eq!(keys_read(&source, Selection { rows: also, after }).await, ["b "]);
+    assert_eq!(keys_read(&source, Selection { rows: also, after, digester: None }).await, ["b "]);
     let only = Rows::Only(keys(&["it's back\\slash"]));
     assert!(lines(&source, only).await.is_empty());
     source.describe().await.expect("a description");
@@ -213,7 +213,7 @@ async fn ids_that_differ_in_blanks_at_their_end_are_customers_of_their_own() {
             line(&read[0], index).chars().last(),
             char::from_digit(u32::try_from(index).expect("few") + 1, 10)
         );
-        let rest = Selection { rows: Rows::All, after: read[0].position(index) };
+        let rest = Selection { rows: Rows::All, after: read[0].position(index), digester: None };
         assert_eq!(keys_read(&source, rest).await.len(), 3 - index);
     }
 }
@@ -228,7 +228,7 @@ async fn more_keys_than_a_statement_takes_are_looked_for_among_all_rows() {
     let many = std::sync::Arc::new(many.collect::<HashSet<String>>());
     let delta = Rows::Since { after: Some(utc("2026-05-01T00:00:00Z")), also: many.clone() };
     for rows in [delta, Rows::Only(many)] {
-        assert_eq!(keys_read(&source, Selection { rows, after: None }).await, ["c-000007"]);
+        assert_eq!(keys_read(&source, Selection { rows, after: None, digester: None }).await, ["c-000007"]);
     }
     assert!(logged(&cluster).await.iter().all(|statement| statement.len() < 2_000));
 }

@@ -91,9 +91,10 @@ async fn latest_rows_alone_come_over_the_wire_and_change_no_outcome() {
     account.run(&format!("INSERT INTO customers VALUES {}", rows.join(", "))).await;
     let source = account.source(&customers()).expect("sound settings");
     let told = async |rows: Rows| {
-        let reading = source.read(Selection { rows: rows.clone(), after: None }).await.expect("opens");
+        let reading =
+            source.read(Selection { rows: rows.clone(), after: None, digester: None }).await.expect("opens");
         let came = reading.total().expect("known");
-        let read = chunks(&source, Selection { rows, after: None }).await;
+        let read = chunks(&source, Selection { rows, after: None, digester: None }).await;
         let customers: Vec<_> = read
             .iter()
             .flat_map(|chunk| {
@@ -138,7 +139,7 @@ async fn times_are_instants_whatever_their_type() {
             ))
             .await;
         let source = account.open("timezone = \"Europe/London\"", &customers()).expect("sound settings");
-        let delta = Selection { rows: since("2026-07-01T11:00:00Z", &[]), after: None };
+        let delta = Selection { rows: since("2026-07-01T11:00:00Z", &[]), after: None, digester: None };
         assert_eq!(keys_read(&source, delta).await, ["past"], "{kind}");
         assert_eq!(lines(&source, Rows::All).await.len(), 2);
     }
@@ -165,7 +166,9 @@ async fn unreadable_times_are_seen_by_every_run_and_told() {
         )
         .await;
     let source = account.source(&customers()).expect("sound settings");
-    let read = chunks(&source, Selection { rows: since("2026-01-31T22:59:59Z", &[]), after: None }).await;
+    let read =
+        chunks(&source, Selection { rows: since("2026-01-31T22:59:59Z", &[]), after: None, digester: None })
+            .await;
     let told: Vec<_> = (0..read[0].len()).map(|at| (read[0].key(at), read[0].customers()[at].bad)).collect();
     assert_eq!(told, [("a", Some(Code::BadUpdatedAt)), ("c", None), ("d", None)]);
 }
@@ -234,9 +237,9 @@ async fn short_integers_are_read_and_taken_up_as_numbers() {
     assert_eq!(keys_read(&source, all()).await, ["-1", "9", "10"]);
     let after = chunks(&source, all()).await[0].position(1);
     assert_eq!(after, Some(Position::Integer(9)));
-    assert_eq!(keys_read(&source, Selection { rows: Rows::All, after }).await, ["10"]);
+    assert_eq!(keys_read(&source, Selection { rows: Rows::All, after, digester: None }).await, ["10"]);
     let named = since("2026-05-01T00:00:00Z", &["9", "009", "x"]);
-    assert_eq!(keys_read(&source, Selection { rows: named, after: None }).await, ["9"]);
+    assert_eq!(keys_read(&source, Selection { rows: named, after: None, digester: None }).await, ["9"]);
 }
 
 #[tokio::test]
@@ -315,7 +318,7 @@ async fn a_connection_cut_while_reading_is_told_and_reading_goes_on_elsewhere() 
     account.fakesnow = Fakesnow::start(3_000);
     seed_many(&account, 40_000).await;
     let source = account.source(&customers()).expect("sound settings");
-    let rest = keys_read(&source, Selection { rows: Rows::All, after: last }).await;
+    let rest = keys_read(&source, Selection { rows: Rows::All, after: last, digester: None }).await;
     assert_eq!(read + rest.len(), 40_000);
 }
 

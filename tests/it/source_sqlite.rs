@@ -73,7 +73,11 @@ async fn times_are_compared_as_instants_however_they_are_spelled() {
     )
     .await;
     let source = file.source(&customers()).expect("sound settings");
-    let read = keys_read(&source, Selection { rows: since("2026-01-02T09:00:00Z", &[]), after: None }).await;
+    let read = keys_read(
+        &source,
+        Selection { rows: since("2026-01-02T09:00:00Z", &[]), after: None, digester: None },
+    )
+    .await;
     assert_eq!(read, ["epoch", "epoch-ms", "offset", "real", "space", "tenth"]);
 }
 
@@ -91,7 +95,7 @@ async fn times_without_a_zone_are_of_the_source() {
 async fn unreadable_times_are_seen_by_every_run_and_told() {
     let file = seeded("('a', 'soon', 1, 1), ('b', x'00ff', 1, 1), ('c', '2020-01-01', 1, 1)").await;
     let source = file.source(&customers()).expect("sound settings");
-    let selection = Selection { rows: since("2026-01-01T00:00:00Z", &[]), after: None };
+    let selection = Selection { rows: since("2026-01-01T00:00:00Z", &[]), after: None, digester: None };
     let read = chunks(&source, selection).await;
     let told: Vec<_> = read[0].customers().iter().map(|one| (one.bad, one.updated_at)).collect();
     assert_eq!(told, [(Some(Code::BadUpdatedAt), UpdatedAt::Unreadable); 2]);

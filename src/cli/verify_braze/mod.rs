@@ -127,7 +127,7 @@ async fn current(source: &Source, sample: &[Accepted]) -> anyhow::Result<Current
     if keys.is_empty() {
         return Ok(Current::new());
     }
-    let selection = Selection { rows: Rows::Only(Arc::new(keys)), after: None };
+    let selection = Selection { rows: Rows::Only(Arc::new(keys)), after: None, digester: None };
     let mut reading = source.read(selection).await?;
     let mut current = Current::new();
     while let Some(chunk) = reading.next().await? {

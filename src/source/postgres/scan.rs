@@ -17,7 +17,7 @@ use super::order::Order;
 use super::select::{Select, bound};
 use super::shape::Shape;
 use super::{Ceiling, Postgres};
-use crate::customer::{Chunk, ChunkBuilder, Value, Zone};
+use crate::customer::{Chunk, ChunkBuilder, Digester, Value, Zone};
 use crate::source::filter::Filter;
 use crate::source::fold::{Fold, RawKey, Resume, Went};
 use crate::source::mapping::{Mapping, Relation};
@@ -42,6 +42,7 @@ pub(super) struct Scan {
     postgres: Postgres,
     rows: Rows,
     filter: Filter,
+    digester: Option<Digester>,
     resume: Option<Resume>,
     sender: mpsc::Sender<Handed>,
 }
@@ -50,7 +51,8 @@ impl Scan {
     pub(super) fn new(postgres: Postgres, selection: Selection, sender: mpsc::Sender<Handed>) -> Self {
         let filter = Filter::new(selection.rows.clone(), postgres.mapping.zone);
         let resume = selection.after.map(Resume::After);
-        Self { postgres, rows: selection.rows, filter, resume, sender }
+        let digester = selection.digester;
+        Self { postgres, rows: selection.rows, filter, digester, resume, sender }
     }
 
     /// Reads to the end, or until nobody wants any more.
@@ -92,7 +94,13 @@ impl Scan {
             return Ok(Went::Unwanted);
         }
         let resume = self.resume.take();
-        let fold = Fold::new(&self.filter, columns.attributes.clone(), mapping.zone, resume.as_ref());
+        let fold = Fold::new(
+            &self.filter,
+            columns.attributes.clone(),
+            mapping.zone,
+            self.digester.as_ref(),
+            resume.as_ref(),
+        );
         let cells = Cells::new(&columns, &mapping);
         let (went, resume) = self.fetch_all(&mut connection, &cells, fold).await?;
         self.resume = resume;

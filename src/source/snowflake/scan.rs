@@ -17,7 +17,7 @@ use super::select::Select;
 use super::shape::Shape;
 use super::statement::Statement;
 use super::{SAMPLE_WAIT, STATEMENT_WAIT};
-use crate::customer::{Chunk, ChunkBuilder, Position, Value, Zone};
+use crate::customer::{Chunk, ChunkBuilder, Digester, Position, Value, Zone};
 use crate::source::filter::Filter;
 use crate::source::fold::{Fold, RawKey};
 use crate::source::mapping::Mapping;
@@ -38,13 +38,15 @@ pub(super) struct Scan {
     rows: Rows,
     filter: Filter,
     after: Option<Position>,
+    digester: Option<Digester>,
     sender: mpsc::Sender<Handed>,
 }
 
 impl Scan {
     pub(super) fn new(snowflake: Snowflake, selection: Selection, sender: mpsc::Sender<Handed>) -> Self {
         let filter = Filter::new(selection.rows.clone(), snowflake.mapping.zone);
-        Self { snowflake, rows: selection.rows, filter, after: selection.after, sender }
+        let Selection { rows, after, digester } = selection;
+        Self { snowflake, rows, filter, after, digester, sender }
     }
 
     /// Reads to the end, or until nobody wants any more.
@@ -74,7 +76,8 @@ impl Scan {
     async fn read_all(&self, columns: &Columns, mut rows: Rowset) -> Result<(), SourceError> {
         let mapping = &self.snowflake.mapping;
         let cells = Cells::new(columns, mapping, &self.rows);
-        let mut fold = Fold::new(&self.filter, columns.attributes.clone(), mapping.zone, None);
+        let mut fold =
+            Fold::new(&self.filter, columns.attributes.clone(), mapping.zone, self.digester.as_ref(), None);
         while let Some(part) = rows.next().await? {
             for row in part.rows() {
                 let row = row.filter(|row| row.len() == cells.width).ok_or_else(incomplete)?;

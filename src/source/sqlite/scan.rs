@@ -10,7 +10,7 @@ use super::cell::{bound, raw_key, value};
 use super::file::{File, failed, unprepared};
 use super::hand_over::{Offered, Outlet};
 use super::schema::{Begin, Schema, count};
-use crate::customer::{Chunk, ChunkBuilder, Position, UpdatedAt, Value, Zone};
+use crate::customer::{Chunk, ChunkBuilder, Digester, Position, UpdatedAt, Value, Zone};
 use crate::source::filter::Filter;
 use crate::source::fold::{Fold, Key, Resume, Went};
 use crate::source::mapping::Mapping;
@@ -28,6 +28,7 @@ type Ready = oneshot::Sender<Result<Opened, SourceError>>;
 pub(super) struct Scan {
     sqlite: Sqlite,
     filter: Filter,
+    digester: Option<Digester>,
     resume: Option<Resume>,
     wants_all: bool,
     outlet: Outlet,
@@ -36,7 +37,8 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn new(sqlite: Sqlite, selection: Selection, filter: Filter, outlet: Outlet) -> Self {
         let wants_all = matches!(selection.rows, crate::source::Rows::All) && selection.after.is_none();
-        Self { sqlite, filter, resume: selection.after.map(Resume::After), wants_all, outlet }
+        let digester = selection.digester;
+        Self { sqlite, filter, digester, resume: selection.after.map(Resume::After), wants_all, outlet }
     }
 
     /// Reads to the end, or until nobody wants any more.
@@ -119,7 +121,8 @@ impl Scan {
         let rows =
             statement.query(rusqlite::params_from_iter(first.map(ToSqlOutput::Borrowed))).map_err(failed)?;
         let zone = self.sqlite.mapping.zone;
-        let fold = Fold::new(&self.filter, schema.attributes.clone(), zone, resume.as_ref());
+        let fold =
+            Fold::new(&self.filter, schema.attributes.clone(), zone, self.digester.as_ref(), resume.as_ref());
         let (went, resume) = fold_rows(rows, fold, zone, &self.outlet)?;
         self.resume = resume;
         Ok(went)

@@ -58,7 +58,7 @@ async fn read_to_end(reading: &mut Reading) -> Vec<Chunk> {
 }
 
 fn all() -> Selection {
-    Selection { rows: Rows::All, after: None }
+    Selection { rows: Rows::All, after: None, digester: None }
 }
 
 #[tokio::test]
