@@ -132,6 +132,12 @@ impl<S: AsRef<str>> Encode<'_, Postgres> for Key<S> {
     }
 }
 
+impl<'r> Decode<'r, Postgres> for Key<Cow<'r, str>> {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        value.as_str().map(|text| Key(with_nul(text)))
+    }
+}
+
 impl Decode<'_, Postgres> for Key<String> {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         Ok(Key(with_nul(value.as_str()?).into_owned()))
@@ -189,7 +195,7 @@ impl<T: DeserializeOwned> Decode<'_, Postgres> for Json<T> {
     }
 }
 
-/// The text as PostgreSQL can hold it.
+/// The text as PostgreSQL can hold it; of two, the one that comes first by its bytes still does.
 pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
     if !text.contains(['\u{0}', '\u{1}']) {
         return Cow::Borrowed(text);

@@ -48,7 +48,8 @@ macro_rules! told_by {
                 trouble_begins_and_ends_once,
                 a_wait_set_by_a_clock_that_was_ahead_is_over, what_nobody_will_be_told_goes,
                 a_receiver_that_another_process_was_just_given_is_told;
-            sent: what_was_recorded_is_remembered, what_was_left_in_flight_is_in_doubt,
+            sent: what_was_recorded_is_remembered, whoever_is_remembered_is_found_however_far_apart,
+                what_was_left_in_flight_is_in_doubt,
                 what_goes_next_is_in_flight_once_what_went_is_recorded,
                 what_was_in_flight_to_another_workspace_is_in_doubt_there,
                 a_plan_leaves_alone_what_an_active_run_has_in_flight, rejections_count_runs_and_begin_anew,

@@ -99,6 +99,50 @@ pub async fn what_was_recorded_is_remembered(ledger: &Ledger, _: &Time) {
     assert_eq!(last_sent, Some((super::start(), lease.number)));
 }
 
+pub async fn whoever_is_remembered_is_found_however_far_apart(ledger: &Ledger, _: &Time) {
+    let (lease, target) = (next_run(ledger).await, target(ledger).await);
+    // Strangers stand between all of them, and some keys hold what a database may not take as it is.
+    let key = |number: usize| match number % 500 {
+        250 => format!("{number:05}\u{0}"),
+        251 => format!("{number:05}\u{1}é"),
+        _ => format!("{number:05}"),
+    };
+    let known: Vec<(String, Vec<u8>)> = (0..30_000)
+        .step_by(2)
+        .map(|number| (key(number), packed(1, number as u64 + 1, lease.number)))
+        .collect();
+    let rows = known.iter().map(|(id, digests)| SentRow { customer_id: id, digests, flag: CLEAN });
+    record(ledger, &lease, None, rows.collect(), Vec::new(), Vec::new()).await;
+
+    let together = (10_000..14_000).step_by(2).collect::<Vec<_>>();
+    let apart = (0..30_000).step_by(34).collect();
+    let together_then_apart = (0..600).chain((600..30_000).step_by(26)).collect();
+    let apart_then_together = (0..20_000).step_by(40).chain(20_000..21_000).collect();
+    let turned = together.iter().copied().rev().collect();
+    let strangers = (1..4_000).step_by(2).collect();
+    let beyond = (29_000..31_000).collect();
+    for asked in [
+        together,
+        apart,
+        together_then_apart,
+        apart_then_together,
+        turned,
+        strangers,
+        beyond,
+        vec![8],
+        vec![9],
+    ] {
+        let keys: Vec<String> = asked.iter().map(|number| key(*number)).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let found = ledger.look_up(target, chunk(&keys), |_, found| found).await.expect("found");
+        for (index, number) in asked.iter().enumerate() {
+            let digest = found.get(index).and_then(|sent| sent.digests.get(1)).map(|stamp| stamp.digest);
+            let is_known = number % 2 == 0 && *number < 30_000;
+            assert_eq!(digest, is_known.then_some(*number as u64 + 1), "{number} of {}", asked.len());
+        }
+    }
+}
+
 pub async fn what_was_left_in_flight_is_in_doubt(ledger: &Ledger, time: &Time) {
     let (lease, target) = (next_run(ledger).await, target(ledger).await);
     let known = packed(0, 5, lease.number);
