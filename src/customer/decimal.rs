@@ -14,10 +14,17 @@ pub(super) fn write_float(number: f64, round: Option<u8>, out: &mut Vec<u8>) -> 
         // Over this, an f64 has no decimals left to round.
         Some(decimals) if number.abs() < 1e15 => {
             write!(out, "{number:.*}", usize::from(decimals)).expect("a Vec takes every write");
+            drop_zeros(start, out);
         }
-        _ => serde_json::to_writer(&mut *out, &number).map_err(|_| Code::NotFinite)?,
+        _ => {
+            serde_json::to_writer(&mut *out, &number).map_err(|_| Code::NotFinite)?;
+            // The shortest spelling has no other zero to drop.
+            if out.ends_with(b".0") {
+                out.truncate(out.len() - 2);
+            }
+        }
     }
-    trim(start, out);
+    drop_sign_of_zero(start, out);
     Ok(())
 }
 
@@ -46,7 +53,8 @@ pub(super) fn write_text(text: &str, round: Option<u8>, out: &mut Vec<u8>) -> Re
     if fraction.get(kept).is_some_and(|digit| *digit >= b'5') {
         round_up(start + usize::from(negative), out);
     }
-    trim(start, out);
+    drop_zeros(start, out);
+    drop_sign_of_zero(start, out);
     Ok(())
 }
 
@@ -84,10 +92,9 @@ fn round_up(first: usize, out: &mut Vec<u8>) {
     out.insert(first, b'1');
 }
 
-/// Drops trailing zeros after a point, the point itself, and the sign of a zero.
-fn trim(start: usize, out: &mut Vec<u8>) {
-    let number = &out[start..];
-    if number.contains(&b'.') && !number.contains(&b'e') {
+/// Drops trailing zeros after a point, and the point itself.
+fn drop_zeros(start: usize, out: &mut Vec<u8>) {
+    if out[start..].contains(&b'.') {
         while out.ends_with(b"0") {
             out.pop();
         }
@@ -95,6 +102,9 @@ fn trim(start: usize, out: &mut Vec<u8>) {
             out.pop();
         }
     }
+}
+
+fn drop_sign_of_zero(start: usize, out: &mut Vec<u8>) {
     if &out[start..] == b"-0" {
         out.remove(start);
     }
@@ -102,6 +112,8 @@ fn trim(start: usize, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn text(number: &str, round: Option<u8>) -> Result<String, Code> {
@@ -136,6 +148,22 @@ mod tests {
             write_float(number, None, &mut float).expect("finite");
             let back: f64 = String::from_utf8(float).expect("digits").parse().expect("a number");
             assert_eq!(back, number);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_float_is_spelled_as_its_decimal_text_would_be(number in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO, whole in any::<i32>()) {
+            for number in [number, f64::from(whole), f64::from(whole) / 64.0] {
+                let mut float = Vec::new();
+                write_float(number, None, &mut float).expect("finite");
+                let float = String::from_utf8(float).expect("digits");
+                prop_assert!(!float.ends_with(".0") && float != "-0", "{}", float);
+                prop_assert_eq!(float.parse::<f64>().expect("a number"), number);
+                if !float.contains('e') {
+                    prop_assert_eq!(text(&float, None).expect("digits"), float);
+                }
+            }
         }
     }
 }
