@@ -122,7 +122,11 @@ impl Chunk {
     }
 
     /// Makes the digests: best by whoever read the values, to whom they are at hand.
+    ///
+    /// # Panics
+    /// Where there are not as many slots as attributes: values would be compared with others'.
     pub fn digest(&mut self, digester: &Digester) {
+        assert_eq!(digester.slots.len(), self.width, "a slot for each attribute");
         let mut digests = Vec::with_capacity(self.cells.len());
         for index in 0..self.len() {
             let hasher = digester.hasher.customer(self.key_bytes(index));
@@ -313,7 +317,7 @@ impl ChunkBuilder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kind, OnLong, OnNull};
+    use super::super::{Hasher, Kind, OnLong, OnNull};
     use super::*;
 
     fn builder() -> ChunkBuilder {
@@ -406,6 +410,21 @@ mod tests {
         assert_eq!((values(&chunk, 1), chunk.customers()[1].rows), (vec!["9999", "7"], 10_000));
         assert_eq!((values(&chunk, 0), values(&chunk, 2)), (vec!["1", "1"], vec!["2", "3"]));
         assert!(chunk.bytes() < 30, "{}", chunk.bytes());
+    }
+
+    #[test]
+    fn each_value_has_the_digest_of_its_slot_and_none_where_there_is_no_value() {
+        let mut builder = builder();
+        push(&mut builder, "c-1", 1, 5, 5);
+        builder.push(Value::Text(b"c-2"), Value::Instant(1), |index| [Value::Null, Value::Text(b"x")][index]);
+        builder.push(Value::Null, Value::Instant(1), |_| Value::Integer(5));
+        let mut chunk = builder.take();
+        let hasher = Hasher::new(&[7; 16]);
+        chunk.digest(&Digester { hasher: hasher.clone(), slots: [4, 2].into() });
+        let (one, two) = (hasher.customer(b"c-1"), hasher.customer(b"c-2"));
+        assert_eq!(chunk.digests(0), [one.digest(4, b"5"), one.digest(2, b"5")]);
+        assert_eq!(chunk.digests(1), [two.digest(4, b"null"), 0]);
+        assert_eq!(chunk.digests(2), [0, 0]);
     }
 
     #[test]
