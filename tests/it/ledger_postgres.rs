@@ -1,12 +1,14 @@
 //! A ledger on PostgreSQL: the suite, and what replicas that share one can do to each other.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use peak_braze::clock::Clock;
 use peak_braze::config::{self, NotifyEvent};
+use peak_braze::customer::{ChunkBuilder, Value, Zone};
 use peak_braze::ledger::{Finish, Group, Ledger, LedgerError, Notice, Recorded, Subscriber};
 use peak_braze::run::{Mode, Progress, RunState};
 use peak_braze::share::Ask;
@@ -267,6 +269,38 @@ async fn a_sample_of_a_large_table_reads_some_of_it_and_of_a_small_target_all() 
     assert_eq!((large.len(), again.len(), small.len()), (100, 100, 30));
     assert_ne!(large, again, "another one each time");
     assert!(large.iter().all(|id| id.starts_with("c-")) && small.iter().all(|id| id.starts_with("d-")));
+}
+
+/// Scans of the table with which migrations make its indexes.
+const OF_MIGRATIONS: i64 = 2;
+
+/// Nor one that was never counted, and of which the planner believes what it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_table_is_scanned_for_a_look_up() {
+    let bed = bed().await;
+    let database = PgPool::connect_lazy(&bed.url).expect("an address");
+    let fill = "alter table peak_braze.sent set (autovacuum_enabled = off);
+                insert into peak_braze.sent (target, customer_id, packed)
+                  select 1, lpad(n::text, 6, '0'), '\\x00'::bytea from generate_series(0, 59999) as n";
+    sqlx::raw_sql(fill).execute(&database).await.expect("filled");
+    let (together, apart): (Vec<u32>, Vec<u32>) = ((0..2_000).collect(), (0..60_000).step_by(30).collect());
+    for asked in [together, apart] {
+        let mut builder = ChunkBuilder::new([].into(), Zone::utc());
+        for number in &asked {
+            let key = format!("{number:06}");
+            builder.push(Value::Text(key.as_bytes()), Value::Instant(1), |_| Value::Null);
+        }
+        let found = bed.ledger.look_up(1, Arc::new(builder.take()), |_, found| found).await.expect("found");
+        assert!((0..asked.len()).all(|index| found.get(index).is_some()));
+    }
+    // What a connection did is counted once it has gone. Those that the first stretch reached were not looked for.
+    bed.ledger.close().await;
+    let scans = "select seq_scan, idx_scan from pg_stat_user_tables where relname = 'sent'";
+    let mut counted: (i64, i64) = (0, 0);
+    while counted.0 <= OF_MIGRATIONS && counted.1 < 1_900 {
+        counted = sqlx::query_as(scans).fetch_one(&database).await.expect("statistics");
+    }
+    assert!(counted.0 <= OF_MIGRATIONS, "{} scans", counted.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
