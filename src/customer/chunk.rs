@@ -117,6 +117,9 @@ impl Chunk {
     }
 
     /// The digests of customer `index`, one per mapped attribute, once they are made; zero where there is no value.
+    ///
+    /// # Panics
+    /// Where they were not made.
     pub fn digests(&self, index: usize) -> &[u64] {
         &self.digests[index * self.width..(index + 1) * self.width]
     }

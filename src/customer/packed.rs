@@ -140,9 +140,12 @@ impl Packer {
         }
     }
 
-    /// Appends the packed blob.
+    /// Appends the packed blob; nothing where nothing is known.
     pub fn pack(&mut self, out: &mut Vec<u8>) {
         self.gather_runs();
+        if self.runs.is_empty() {
+            return;
+        }
         let slots = self.stamps.len();
         let pairs = if self.runs.len() > 1 { slots.div_ceil(SLOTS_OF_A_PAIR) } else { 0 };
         let shared = slots * DIGEST_BYTES + self.runs.len() * RUN_BYTES + pairs * 2 + 1;

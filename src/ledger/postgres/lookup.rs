@@ -1,4 +1,4 @@
-//! Bulk look-ups in the sent table: what is remembered of a chunk comes back in key order.
+//! Bulk look-ups in the sent table.
 
 use std::borrow::Cow;
 
@@ -34,24 +34,24 @@ impl Server {
         }
         let mut session = self.read().await?;
         let (connection, line) = session.parts();
-        let asked = async {
-            connection.execute(BY_INDEX).await?;
+        answered(line, connection.execute(BY_INDEX)).await?;
+        let mut left = &order[..];
+        if order.iter().all(|index| chunk.key(*index as usize).is_ascii()) {
             let (first, others) = order.split_at(FIRST_STRETCH.min(order.len()));
-            let mut far = stretch(connection, target, chunk, first, &mut remembered).await?;
-            if far.is_empty() && !others.is_empty() {
-                far = stretch(connection, target, chunk, others, &mut remembered).await?;
-            } else {
-                each(connection, target, chunk, others, &mut remembered).await?;
-            }
-            each(connection, target, chunk, far, &mut remembered).await
-        };
-        answered(line, asked).await?;
+            let far = answered(line, stretch(connection, target, chunk, first, &mut remembered)).await?;
+            left = match far.len() {
+                0 => answered(line, stretch(connection, target, chunk, others, &mut remembered)).await?,
+                far => &order[first.len() - far..],
+            };
+        }
+        answered(line, each(connection, target, chunk, left, &mut remembered)).await?;
         Ok(remembered)
     }
 }
 
 /// Reads the table from the first of these customers to the last, but at most twice as many rows as there are customers.
-/// Gives those that were not reached.
+/// Gives those that were not reached. Their keys are ASCII, which stands before all else and in one order, whatever
+/// encoding the server keeps text in.
 async fn stretch<'o>(
     connection: &mut PgConnection,
     target: i64,

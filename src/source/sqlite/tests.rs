@@ -101,12 +101,13 @@ fn nice_values() -> Vec<(String, i32)> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn reading_gives_way_and_nothing_else_does() {
+async fn where_system_calls_are_not_filtered_reading_gives_way_and_nothing_else_does() {
     let before = nice_values().into_iter().map(|(_, nice)| nice).min().expect("this thread");
     let warehouse = warehouse(WAITS, "TEXT PRIMARY KEY", "printf('c-%06d', i)", 20_000);
     let mut reading = warehouse.source.read(all()).await.expect("opens");
+    let lower = if is_unfiltered() { 5 } else { 0 };
     let (reads, others): (Vec<_>, Vec<_>) = nice_values().into_iter().partition(|(name, _)| name == "source");
-    assert!(reads.contains(&("source".to_owned(), before + 5)), "{reads:?}");
+    assert!(reads.contains(&("source".to_owned(), before + lower)), "{reads:?}");
     assert!(others.iter().all(|(_, nice)| *nice == before), "{others:?}");
     read_to_end(&mut reading).await;
 }

@@ -121,6 +121,8 @@ pub async fn whoever_is_remembered_is_found_however_far_apart(ledger: &Ledger, _
     let turned = together.iter().copied().rev().collect();
     let strangers = (1..4_000).step_by(2).collect();
     let beyond = (29_000..31_000).collect();
+    // Where a key is not ASCII, no database's order is relied on.
+    let foreign = (250..2_252).step_by(2).chain([251]).collect();
     for asked in [
         together,
         apart,
@@ -129,6 +131,7 @@ pub async fn whoever_is_remembered_is_found_however_far_apart(ledger: &Ledger, _
         turned,
         strangers,
         beyond,
+        foreign,
         vec![8],
         vec![9],
     ] {
